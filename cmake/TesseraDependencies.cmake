@@ -1,0 +1,32 @@
+# Every package the project links, with Debian's quirks repaired here and nowhere else.
+find_package(MPI REQUIRED COMPONENTS CXX)
+
+set(HDF5_PREFER_PARALLEL ON)
+find_package(HDF5 REQUIRED COMPONENTS C)
+if(NOT HDF5_IS_PARALLEL)
+  message(FATAL_ERROR "The HDF5 found at ${HDF5_INCLUDE_DIRS} was built without MPI. "
+    "Install libhdf5-openmpi-dev, or set HDF5_C_COMPILER_EXECUTABLE to a parallel h5pcc.")
+endif()
+
+find_package(Kokkos REQUIRED)
+# Debian's package exports an include path that does not exist.
+get_target_property(kokkos_includes Kokkos::kokkos INTERFACE_INCLUDE_DIRECTORIES)
+foreach(dir IN LISTS kokkos_includes)
+  if(NOT dir MATCHES "\\$<" AND NOT EXISTS "${dir}")
+    set_target_properties(Kokkos::kokkos PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${Kokkos_INCLUDE_DIRS}")
+  endif()
+endforeach()
+
+find_package(dnnl REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(openblas REQUIRED IMPORTED_TARGET openblas)
+find_package(PNG REQUIRED)
+find_package(JPEG REQUIRED)
+find_package(Freetype REQUIRED)
+pkg_check_modules(harfbuzz REQUIRED IMPORTED_TARGET harfbuzz)
+find_package(Threads REQUIRED)
+
+find_path(TOMLPLUSPLUS_INCLUDE_DIR toml++/toml.h REQUIRED)
+add_library(tessera_toml INTERFACE)
+target_include_directories(tessera_toml SYSTEM INTERFACE "${TOMLPLUSPLUS_INCLUDE_DIR}")
+target_compile_definitions(tessera_toml INTERFACE TOML_HEADER_ONLY=1)
