@@ -8,7 +8,9 @@ add_library(tessera_flags INTERFACE)
 target_compile_options(tessera_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Werror
   # errno and floating-point traps are never inspected; both block vectorisation of sqrt and selects
-  -fno-math-errno -fno-trapping-math)
+  -fno-math-errno -fno-trapping-math
+  # honours the "omp simd" pragmas of inner loops; no OpenMP runtime is involved
+  -fopenmp-simd)
 if(TESSERA_NATIVE)
   # 512-bit vectors where the machine has them: the elementwise kernels are bound by arithmetic in cache
   target_compile_options(tessera_flags INTERFACE -march=native)

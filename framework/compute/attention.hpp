@@ -1,0 +1,38 @@
+#pragma once
+// Invariant: the scores of one image and head never leave the cache: a tile of them is made, used and
+// dropped; only the log-sum-exp of each query row is kept for backward.
+
+#include <cstdint>
+
+#include "tensor/tensor.hpp"
+
+namespace tessera::compute {
+
+/// Where queries, keys or values lie: token n of image b at data + offset + (b*tokens + n)*row_stride, each
+/// token holding heads x head_dim consecutive elements. Lets packed projections be used in place.
+struct Tokens {
+  const Tensor* tensor = nullptr;
+  std::int64_t row_stride = 0;
+  std::int64_t offset = 0;
+};
+
+struct AttentionShape {
+  std::int64_t batch = 0;
+  std::int64_t heads = 0;
+  std::int64_t queries = 0;  ///< query tokens per image
+  std::int64_t keys = 0;     ///< key tokens per image
+  std::int64_t head_dim = 0;
+  double scale = 1;  ///< softmax(scale q k^T) v
+};
+
+/// out = softmax(scale q k^T) v per image and head; log_sum_exp is [batch, heads, queries], float32 (float64
+/// for float64 inputs). Softmax arithmetic is at least float32.
+void attention_forward(const AttentionShape& shape, const Tokens& q, const Tokens& k, const Tokens& v,
+                       const Tokens& out, const Tensor& log_sum_exp);
+
+/// Gradients of q, k and v (each overwritten) from the saved inputs, output and log_sum_exp.
+void attention_backward(const AttentionShape& shape, const Tokens& q, const Tokens& k, const Tokens& v,
+                        const Tokens& out, const Tensor& log_sum_exp, const Tokens& out_gradient,
+                        const Tokens& q_gradient, const Tokens& k_gradient, const Tokens& v_gradient);
+
+}  // namespace tessera::compute

@@ -1,0 +1,25 @@
+#pragma once
+// Invariant: queries and keys may be normalised over their whole width (all heads jointly) before the head
+// split; the projections are used packed, as the linear layers leave them.
+
+#include "ops/graph.hpp"
+
+namespace tessera::ops {
+
+struct AttentionOptions {
+  std::int64_t heads = 1;
+  /// LayerNorm without parameters over the full width of q and of k, all heads jointly (MicroDiT).
+  bool normalise_qk = false;
+  double norm_eps = 1e-6;
+};
+
+/// Self-attention on packed projections qkv [batch, tokens, 3*width] (q, k, v thirds, each heads x head_dim);
+/// returns [batch, tokens, width]. Scores are scaled by 1/sqrt(head_dim).
+[[nodiscard]] Variable self_attention(const Variable& qkv, const AttentionOptions& options);
+
+/// Cross-attention of q [batch, tokens, width] on kv [batch, context, 2*width] (k, then v); [batch, tokens,
+/// width].
+[[nodiscard]] Variable cross_attention(const Variable& q, const Variable& kv,
+                                       const AttentionOptions& options);
+
+}  // namespace tessera::ops

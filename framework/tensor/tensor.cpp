@@ -1,0 +1,125 @@
+#include "tensor/tensor.hpp"
+
+#include <cstring>
+#include <string>
+
+#include "tensor/allocator.hpp"
+
+namespace tessera {
+namespace {
+
+thread_local bool meta_active = false;
+
+using HostBytes = Kokkos::View<char*, Kokkos::HostSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
+using DeviceBytes = Kokkos::View<char*, MemorySpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
+
+}  // namespace
+
+MetaScope::MetaScope() : previous_(meta_active) { meta_active = true; }
+MetaScope::~MetaScope() { meta_active = previous_; }
+bool MetaScope::active() { return meta_active; }
+
+Tensor Tensor::meta(const Shape& shape, DType type) {
+  Tensor tensor;
+  tensor.shape_ = shape;
+  tensor.dtype_ = type;
+  tensor.defined_ = true;
+  return tensor;
+}
+
+Tensor Tensor::empty(const Shape& shape, DType type) {
+  Tensor tensor = meta(shape, type);
+  if (meta_active) return tensor;
+  tensor.owner_ = allocate_bytes(tensor.bytes());
+  tensor.data_ = tensor.owner_.get();
+  return tensor;
+}
+
+Tensor Tensor::zeros(const Shape& shape, DType type) {
+  Tensor tensor = empty(shape, type);
+  tensor.fill_zero();
+  return tensor;
+}
+
+Tensor Tensor::wrap(void* data, const Shape& shape, DType type, std::shared_ptr<void> owner) {
+  Tensor tensor = meta(shape, type);
+  tensor.data_ = data;
+  tensor.owner_ = std::move(owner);
+  return tensor;
+}
+
+Tensor Tensor::from_host(const void* values, std::size_t count, const Shape& shape, DType type) {
+  if (static_cast<std::int64_t>(count) != shape.numel()) {
+    throw Error(std::to_string(count) + " values do not fill the shape " + shape.to_string());
+  }
+  Tensor tensor = empty(shape, type);
+  tensor.copy_from_host(values);
+  return tensor;
+}
+
+Tensor Tensor::view(const Shape& shape) const {
+  if (shape.numel() != numel()) {
+    throw Error("cannot view the shape " + shape_.to_string() + " as " + shape.to_string());
+  }
+  Tensor other = *this;
+  other.shape_ = shape;
+  return other;
+}
+
+Tensor Tensor::slice(std::int64_t begin, std::int64_t end) const {
+  if (shape_.rank() == 0 || begin < 0 || end < begin || end > shape_[0]) {
+    throw Error("slice [" + std::to_string(begin) + ", " + std::to_string(end) + ") leaves the shape " +
+                shape_.to_string());
+  }
+  Shape sliced;
+  sliced.append(end - begin);
+  std::int64_t inner = 1;
+  for (std::size_t i = 1; i < shape_.rank(); ++i) {
+    sliced.append(shape_[static_cast<int>(i)]);
+    inner *= shape_[static_cast<int>(i)];
+  }
+  Tensor other = *this;
+  other.shape_ = sliced;
+  if (data_ != nullptr) {
+    other.data_ = static_cast<char*>(data_) + static_cast<std::size_t>(begin * inner) * size_of(dtype_);
+  }
+  return other;
+}
+
+void Tensor::fill_zero() const {
+  if (data_ == nullptr) return;
+  Kokkos::deep_copy(ExecutionSpace(), DeviceBytes(static_cast<char*>(data_), bytes()), char(0));
+}
+
+void Tensor::copy_from(const Tensor& source) const {
+  if (source.dtype_ != dtype_ || source.numel() != numel()) {
+    throw Error(std::string("cannot copy ") + source.shape_.to_string() + " " + name_of(source.dtype_) +
+                " to " + shape_.to_string() + " " + name_of(dtype_));
+  }
+  if (data_ == nullptr || source.data_ == nullptr) return;
+  Kokkos::deep_copy(ExecutionSpace(), DeviceBytes(static_cast<char*>(data_), bytes()),
+                    DeviceBytes(static_cast<char*>(source.data_), bytes()));
+}
+
+void Tensor::copy_from_host(const void* source) const {
+  if (data_ == nullptr) return;
+  // Kokkos has no view of constant bytes for deep_copy's source of another constness; the source is only
+  // read.
+  HostBytes host(const_cast<char*>(static_cast<const char*>(source)), bytes());
+  Kokkos::deep_copy(DeviceBytes(static_cast<char*>(data_), bytes()), host);
+}
+
+void Tensor::copy_to_host(void* destination) const {
+  if (data_ == nullptr) throw Error("a tensor without memory has no values, shape " + shape_.to_string());
+  Kokkos::deep_copy(HostBytes(static_cast<char*>(destination), bytes()),
+                    DeviceBytes(static_cast<char*>(data_), bytes()));
+}
+
+void Tensor::expect_dtype(DType type) const {
+  if (!defined_) throw Error("an undefined tensor was used");
+  if (type != dtype_) {
+    throw Error(std::string("a tensor of ") + name_of(dtype_) + " was read as " + name_of(type));
+  }
+}
+
+}  // namespace tessera
