@@ -25,6 +25,7 @@ find_package(JPEG REQUIRED)
 find_package(Freetype REQUIRED)
 pkg_check_modules(harfbuzz REQUIRED IMPORTED_TARGET harfbuzz)
 find_package(Threads REQUIRED)
+find_package(nlohmann_json REQUIRED)  # Debian: nlohmann-json3-dev; included by .cpp files only
 
 find_path(TOMLPLUSPLUS_INCLUDE_DIR toml++/toml.h REQUIRED)
 add_library(tessera_toml INTERFACE)
