@@ -1,0 +1,34 @@
+#include "nn/module.hpp"
+
+namespace tessera::nn {
+
+Precision Precision::named(const std::string& name) {
+  if (name == "float32") return {DType::f32, DType::f32, DType::f32};
+  if (name == "bfloat16") return {DType::f32, DType::bf16, DType::f32};
+  if (name == "float64") return {DType::f64, DType::f64, DType::f64};
+  throw Error("unknown precision '" + name + "'", {}, "use float32, bfloat16 or float64");
+}
+
+Parameter& Module::declare(std::string name, Shape shape, Initializer initializer, ParameterOptions options) {
+  return own_.emplace_back(std::move(name), shape, initializer, options);
+}
+
+void Module::add_child(std::string name, Module& module) { children_.emplace_back(std::move(name), &module); }
+
+std::vector<NamedParameter> Module::parameters(const std::string& prefix) {
+  std::vector<NamedParameter> all;
+  const std::string path = prefix.empty() ? prefix : prefix + ".";
+  for (Parameter& parameter : own_) all.push_back({path + parameter.name(), &parameter});
+  for (const auto& [name, child] : children_) {
+    const std::vector<NamedParameter> below = child->parameters(name.empty() ? prefix : path + name);
+    all.insert(all.end(), below.begin(), below.end());
+  }
+  return all;
+}
+
+void Module::set_precision(const Precision& precision) {
+  precision_ = precision;
+  for (const auto& [name, child] : children_) child->set_precision(precision);
+}
+
+}  // namespace tessera::nn

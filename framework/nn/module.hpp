@@ -1,0 +1,92 @@
+#pragma once
+// Invariant: building a module declares parameters (name, shape, initialiser) and takes no memory for them;
+// a ParameterStore gives them memory later. A parameter's full name is the path of module names to it, and
+// is its official state-dict name: paths name the role of a module, never the plugin that fills it.
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "nn/initializer.hpp"
+#include "ops/graph.hpp"
+
+namespace tessera::nn {
+
+/// The element types of a run (DESIGN, "Precision is a policy").
+struct Precision {
+  DType parameter = DType::f32;  ///< parameters, gradients, optimizer state: float32 or float64
+  DType compute = DType::f32;    ///< matrix products and the activations between them
+  DType residual = DType::f32;   ///< the residual stream, norms' statistics and the conditioning vectors
+
+  /// "float32", "bfloat16" or "float64". @throws Error on another name.
+  static Precision named(const std::string& name);
+};
+
+struct ParameterOptions {
+  double learning_rate_factor = 1;  ///< multiplies the learning rate (experts: 0.5 in the MicroDiT paper)
+  bool expert = false;              ///< counted as inactive for the tokens that other experts serve
+};
+
+/// One trainable tensor. Between construction and ParameterStore::materialise it has no memory.
+class Parameter {
+ public:
+  Parameter(std::string name, Shape shape, Initializer initializer, ParameterOptions options)
+      : name_(std::move(name)), shape_(shape), initializer_(initializer), options_(options) {}
+
+  [[nodiscard]] const std::string& name() const { return name_; }  ///< relative to its module
+  [[nodiscard]] const Shape& shape() const { return shape_; }
+  [[nodiscard]] const Initializer& initializer() const { return initializer_; }
+  [[nodiscard]] const ParameterOptions& options() const { return options_; }
+  void set_learning_rate_factor(double factor) { options_.learning_rate_factor = factor; }
+  /// Replaces the initialiser; only before memory is given.
+  void set_initializer(Initializer initializer) { initializer_ = initializer; }
+
+  /// The weight in the compute type, and in the parameter type; both feed one gradient.
+  [[nodiscard]] const ops::Variable& value() const { return compute_; }
+  [[nodiscard]] const ops::Variable& master() const { return master_; }
+
+ private:
+  friend class ParameterStore;
+  std::string name_;
+  Shape shape_;
+  Initializer initializer_;
+  ParameterOptions options_;
+  ops::Variable compute_;
+  ops::Variable master_;
+};
+
+/// A parameter with its full name.
+struct NamedParameter {
+  std::string name;
+  Parameter* parameter;
+};
+
+class Module {
+ public:
+  Module() = default;
+  virtual ~Module() = default;
+  Module(const Module&) = delete;
+  Module& operator=(const Module&) = delete;
+
+  /// All parameters below this module, in order of declaration.
+  [[nodiscard]] std::vector<NamedParameter> parameters(const std::string& prefix = {});
+  /// The types of the run; set for the whole tree by ParameterStore.
+  [[nodiscard]] const Precision& precision() const { return precision_; }
+  void set_precision(const Precision& precision);
+
+ protected:
+  /// Declares a parameter. The reference stays valid as long as the module.
+  Parameter& declare(std::string name, Shape shape, Initializer initializer, ParameterOptions options = {});
+  /// Makes `module`, which must live as long as this one, part of the tree. An empty name adds its
+  /// parameters to this module's own level.
+  void add_child(std::string name, Module& module);
+
+ private:
+  std::deque<Parameter> own_;
+  std::vector<std::pair<std::string, Module*>> children_;
+  Precision precision_;
+};
+
+}  // namespace tessera::nn

@@ -1,0 +1,72 @@
+#pragma once
+// Invariant: all parameters of a model lie in one flat arena, and their gradients in a second one with the
+// same layout, ordered by backward (the parameter whose gradient is complete first comes first). Tensors are
+// views into the arenas, so the optimizer, the reduction and sharding work on flat ranges.
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "nn/module.hpp"
+
+namespace tessera::nn {
+
+/// Where one parameter lies in the arenas.
+struct ParameterSlot {
+  std::string name;  ///< official state-dict name
+  Parameter* parameter;
+  std::int64_t offset;  ///< in elements; a multiple of ParameterStore::alignment
+  std::int64_t count;   ///< elements; the gap to the next slot is zero in every arena
+};
+
+/// Gives the memory of an arena of `elements` elements; lets ranks of a node share it.
+using ArenaMaker = std::function<Tensor(const std::string& role, std::int64_t elements, DType type)>;
+
+class ParameterStore {
+ public:
+  static constexpr std::int64_t alignment = 16;  ///< elements: a cache line of float32
+
+  /// Lists the parameters of `model` in arena order. Takes no memory.
+  /// @throws Error when two parameters have one name.
+  explicit ParameterStore(Module& model);
+
+  /// Gives every parameter memory (meta tensors inside a MetaScope) and binds the tree to `precision`.
+  /// Values are uninitialised. Roles: "values", "gradients", and "compute" when the compute type differs.
+  void materialise(const Precision& precision, const ArenaMaker& maker = {});
+  /// Fills every parameter with its initial value, and the gaps with zeros.
+  void initialize(std::uint64_t seed);
+
+  [[nodiscard]] const std::vector<ParameterSlot>& slots() const { return slots_; }
+  /// @throws Error when there is no such parameter.
+  [[nodiscard]] const ParameterSlot& slot(const std::string& name) const;
+  [[nodiscard]] std::int64_t arena_elements() const { return elements_; }
+  [[nodiscard]] std::int64_t trainable_parameters() const;
+  [[nodiscard]] const Precision& precision() const { return precision_; }
+
+  [[nodiscard]] const Tensor& values() const { return values_; }        ///< [arena_elements]
+  [[nodiscard]] const Tensor& gradients() const { return gradients_; }  ///< [arena_elements]
+  /// The view of one parameter in an arena with this layout.
+  [[nodiscard]] Tensor view(const Tensor& arena, const ParameterSlot& slot) const;
+
+  /// Forgets all gradients; memory is not touched until something is written.
+  void clear_gradients();
+  /// Writes zeros to gradients that backward did not reach, so that the whole arena is valid.
+  void zero_missing_gradients();
+  /// Forgets first uses; call before each forward whose backward starts reductions.
+  void clear_uses();
+  /// Renews the copies in the compute type of the elements [begin, end) after their values changed.
+  void refresh_compute_copy(std::int64_t begin, std::int64_t end);
+  void refresh_compute_copy() { refresh_compute_copy(0, elements_); }
+
+ private:
+  Module& model_;
+  std::vector<ParameterSlot> slots_;
+  std::int64_t elements_ = 0;
+  Precision precision_;
+  Tensor values_;
+  Tensor gradients_;
+  Tensor compute_;
+};
+
+}  // namespace tessera::nn
