@@ -1,0 +1,198 @@
+// Invariant: no two work items write the same element, so there are no atomics and the sums have one order.
+
+#include <cmath>
+
+#include "base/error.hpp"
+#include "compute/attention_kernels.hpp"
+#include "compute/math.hpp"
+#include "compute/parallel.hpp"
+
+namespace tessera::compute::portable {
+namespace {
+
+// A Tokens resolved to a pointer and the strides of image, token and head.
+template <class T>
+struct Heads {
+  T* data;
+  std::size_t tokens;
+  std::size_t row_stride;
+  std::size_t head_dim;
+
+  KOKKOS_INLINE_FUNCTION T* row(std::size_t image, std::size_t head, std::size_t token) const {
+    return data + (image * tokens + token) * row_stride + head * head_dim;
+  }
+};
+
+template <class T>
+Heads<T> resolve(const Tokens& tokens, std::int64_t count, const AttentionShape& shape) {
+  return {tokens.tensor->data<T>() + tokens.offset, static_cast<std::size_t>(count),
+          static_cast<std::size_t>(tokens.row_stride), static_cast<std::size_t>(shape.head_dim)};
+}
+
+template <class T>
+KOKKOS_INLINE_FUNCTION arithmetic_t<T> dot(const T* a, const T* b, std::size_t count) {
+  using A = arithmetic_t<T>;
+  A sum = 0;
+  for (std::size_t i = 0; i < count; ++i) sum += static_cast<A>(a[i]) * static_cast<A>(b[i]);
+  return sum;
+}
+
+template <class T>
+void forward(const AttentionShape& shape, const Tokens& q_tokens, const Tokens& k_tokens,
+             const Tokens& v_tokens, const Tokens& out_tokens, const Tensor& log_sum_exp) {
+  using A = arithmetic_t<T>;
+  const auto q = resolve<T>(q_tokens, shape.queries, shape);
+  const auto k = resolve<T>(k_tokens, shape.keys, shape);
+  const auto v = resolve<T>(v_tokens, shape.keys, shape);
+  const auto out = resolve<T>(out_tokens, shape.queries, shape);
+  A* lse = log_sum_exp.data<A>();
+  const std::size_t heads = static_cast<std::size_t>(shape.heads);
+  const std::size_t queries = q.tokens;
+  const A scale = static_cast<A>(shape.scale);
+  parallel_elements(
+      shape.batch * shape.heads * shape.queries, KOKKOS_LAMBDA(std::size_t item) {
+        const std::size_t n = item % queries;
+        const std::size_t head = item / queries % heads;
+        const std::size_t image = item / queries / heads;
+        const T* query = q.row(image, head, n);
+        A sums[max_head_dim];
+        for (std::size_t d = 0; d < q.head_dim; ++d) sums[d] = 0;
+        A largest = scale * dot(query, k.row(image, head, 0), q.head_dim);
+        A total = 0;
+        for (std::size_t j = 0; j < k.tokens; ++j) {
+          const A score = scale * dot(query, k.row(image, head, j), q.head_dim);
+          const T* value = v.row(image, head, j);
+          if (score > largest) {
+            const A shrink = math::exp(largest - score);
+            total *= shrink;
+            for (std::size_t d = 0; d < q.head_dim; ++d) sums[d] *= shrink;
+            largest = score;
+          }
+          const A weight = math::exp(score - largest);
+          total += weight;
+          for (std::size_t d = 0; d < q.head_dim; ++d) sums[d] += weight * static_cast<A>(value[d]);
+        }
+        T* result = out.row(image, head, n);
+        for (std::size_t d = 0; d < q.head_dim; ++d) result[d] = T(sums[d] / total);
+        lse[item] = largest + static_cast<A>(::log(static_cast<double>(total)));
+      });
+}
+
+// The factor of the score gradient: P (dP - sum(out dOut)) for one query and key.
+template <class T>
+struct Scores {
+  Heads<T> q, k, v, out, out_gradient;
+  const arithmetic_t<T>* lse;
+  arithmetic_t<T> scale;
+  std::size_t heads;
+
+  KOKKOS_INLINE_FUNCTION arithmetic_t<T> weight(std::size_t image, std::size_t head, std::size_t n,
+                                                std::size_t j) const {
+    const auto score = scale * dot(q.row(image, head, n), k.row(image, head, j), q.head_dim);
+    return math::exp(score - lse[(image * heads + head) * q.tokens + n]);
+  }
+  KOKKOS_INLINE_FUNCTION arithmetic_t<T> mean_gradient(std::size_t image, std::size_t head,
+                                                       std::size_t n) const {
+    return dot(out.row(image, head, n), out_gradient.row(image, head, n), q.head_dim);
+  }
+  KOKKOS_INLINE_FUNCTION arithmetic_t<T> weight_gradient(std::size_t image, std::size_t head, std::size_t n,
+                                                         std::size_t j) const {
+    return dot(out_gradient.row(image, head, n), v.row(image, head, j), q.head_dim);
+  }
+};
+
+template <class T>
+void backward_queries(const AttentionShape& shape, const Scores<T>& scores, const Heads<T>& q_gradient) {
+  using A = arithmetic_t<T>;
+  const std::size_t heads = scores.heads;
+  const std::size_t queries = scores.q.tokens;
+  const std::size_t head_dim = scores.q.head_dim;
+  parallel_elements(
+      shape.batch * shape.heads * shape.queries, KOKKOS_LAMBDA(std::size_t item) {
+        const std::size_t n = item % queries;
+        const std::size_t head = item / queries % heads;
+        const std::size_t image = item / queries / heads;
+        A sums[max_head_dim];
+        for (std::size_t d = 0; d < head_dim; ++d) sums[d] = 0;
+        const A mean = scores.mean_gradient(image, head, n);
+        for (std::size_t j = 0; j < scores.k.tokens; ++j) {
+          const A factor =
+              scores.weight(image, head, n, j) * (scores.weight_gradient(image, head, n, j) - mean);
+          const T* key = scores.k.row(image, head, j);
+          for (std::size_t d = 0; d < head_dim; ++d) sums[d] += factor * static_cast<A>(key[d]);
+        }
+        T* result = q_gradient.row(image, head, n);
+        for (std::size_t d = 0; d < head_dim; ++d) result[d] = T(scores.scale * sums[d]);
+      });
+}
+
+template <class T>
+void backward_keys(const AttentionShape& shape, const Scores<T>& scores, const Heads<T>& k_gradient,
+                   const Heads<T>& v_gradient) {
+  using A = arithmetic_t<T>;
+  const std::size_t heads = scores.heads;
+  const std::size_t keys = scores.k.tokens;
+  const std::size_t head_dim = scores.q.head_dim;
+  parallel_elements(
+      shape.batch * shape.heads * shape.keys, KOKKOS_LAMBDA(std::size_t item) {
+        const std::size_t j = item % keys;
+        const std::size_t head = item / keys % heads;
+        const std::size_t image = item / keys / heads;
+        A key_sums[max_head_dim];
+        A value_sums[max_head_dim];
+        for (std::size_t d = 0; d < head_dim; ++d) key_sums[d] = value_sums[d] = 0;
+        for (std::size_t n = 0; n < scores.q.tokens; ++n) {
+          const A weight = scores.weight(image, head, n, j);
+          const A factor =
+              weight * (scores.weight_gradient(image, head, n, j) - scores.mean_gradient(image, head, n));
+          const T* query = scores.q.row(image, head, n);
+          const T* gradient = scores.out_gradient.row(image, head, n);
+          for (std::size_t d = 0; d < head_dim; ++d) {
+            key_sums[d] += factor * static_cast<A>(query[d]);
+            value_sums[d] += weight * static_cast<A>(gradient[d]);
+          }
+        }
+        T* key_result = k_gradient.row(image, head, j);
+        T* value_result = v_gradient.row(image, head, j);
+        for (std::size_t d = 0; d < head_dim; ++d) {
+          key_result[d] = T(scores.scale * key_sums[d]);
+          value_result[d] = T(value_sums[d]);
+        }
+      });
+}
+
+void expect_head_dim(const AttentionShape& shape) {
+  if (shape.head_dim > max_head_dim) {
+    throw Error("attention heads of " + std::to_string(shape.head_dim) + " elements are too wide",
+                "compute::attention", "use a head_dim of at most " + std::to_string(max_head_dim));
+  }
+}
+
+}  // namespace
+
+void attention_forward(const AttentionShape& shape, const Tokens& q, const Tokens& k, const Tokens& v,
+                       const Tokens& out, const Tensor& log_sum_exp) {
+  expect_head_dim(shape);
+  dispatch_floating(q.tensor->dtype(), [&]<class T>(T) { forward<T>(shape, q, k, v, out, log_sum_exp); });
+}
+
+void attention_backward(const AttentionShape& shape, const Tokens& q, const Tokens& k, const Tokens& v,
+                        const Tokens& out, const Tensor& log_sum_exp, const Tokens& out_gradient,
+                        const Tokens& q_gradient, const Tokens& k_gradient, const Tokens& v_gradient) {
+  expect_head_dim(shape);
+  dispatch_floating(q.tensor->dtype(), [&]<class T>(T) {
+    const Scores<T> scores{resolve<T>(q, shape.queries, shape),
+                           resolve<T>(k, shape.keys, shape),
+                           resolve<T>(v, shape.keys, shape),
+                           resolve<T>(out, shape.queries, shape),
+                           resolve<T>(out_gradient, shape.queries, shape),
+                           log_sum_exp.data<arithmetic_t<T>>(),
+                           static_cast<arithmetic_t<T>>(shape.scale),
+                           static_cast<std::size_t>(shape.heads)};
+    backward_queries(shape, scores, resolve<T>(q_gradient, shape.queries, shape));
+    backward_keys(shape, scores, resolve<T>(k_gradient, shape.keys, shape),
+                  resolve<T>(v_gradient, shape.keys, shape));
+  });
+}
+
+}  // namespace tessera::compute::portable

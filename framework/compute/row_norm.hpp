@@ -1,0 +1,37 @@
+#pragma once
+// Invariant: statistics and arithmetic are at least float32 (float64 for float64 rows) whatever the storage,
+// and a row is read in full before any of it is written, so results may replace their source.
+
+#include <cstdint>
+
+#include "tensor/tensor.hpp"
+
+namespace tessera::compute {
+
+/// Rows inside a tensor's memory: row r is the elements data + offset + r*row_stride + [0, width).
+struct Rows {
+  const Tensor* tensor = nullptr;
+  std::int64_t row_stride = 0;
+  std::int64_t offset = 0;
+};
+
+struct RowNormShape {
+  std::int64_t rows = 0;
+  std::int64_t width = 0;
+  double eps = 1e-6;
+};
+
+/// LayerNorm without parameters: y = (x - mean) rstd over each row, with rstd = 1/sqrt(variance + eps) and
+/// the biased variance. `mean` and `rstd`, [rows], float32 (float64 for float64 rows), are written.
+void row_norm_forward(const RowNormShape& shape, const Rows& x, const Rows& y, const Tensor& mean,
+                      const Tensor& rstd);
+
+/// y from the saved statistics alone.
+void row_norm_apply(const RowNormShape& shape, const Rows& x, const Tensor& mean, const Tensor& rstd,
+                    const Rows& y);
+
+/// dx = rstd (dy - mean(dy) - y mean(dy y)), overwritten; dx may be dy's memory.
+void row_norm_backward(const RowNormShape& shape, const Rows& y, const Tensor& rstd, const Rows& y_gradient,
+                       const Rows& x_gradient);
+
+}  // namespace tessera::compute
