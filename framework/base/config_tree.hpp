@@ -43,6 +43,7 @@ struct ConfigNode {
 class ConfigTree {
  public:
   ConfigTree() = default;
+  explicit ConfigTree(ConfigNode root, std::string path = {});
 
   /// Reads the files in order, each overriding the ones before it table by table; lists, lists of tables
   /// ([[stage]]) among them, are replaced as a whole. A file may open with include = ["base.toml", ...]:

@@ -15,7 +15,8 @@ enum class ExitCode : int { done = 0, error = 1, usage = 2, resume_later = 75 };
 class Error : public std::runtime_error {
  public:
   /// @param what    one sentence: what happened, with the values that matter.
-  /// @param where   file, key, tensor or operation concerned ("run.toml:12, key 'train.batch'"); may be empty.
+  /// @param where   file, key, tensor or operation concerned ("run.toml:12, key 'train.batch'"); may be
+  /// empty.
   /// @param remedy  what to do about it; may be empty.
   explicit Error(const std::string& what, std::string where = {}, std::string remedy = {},
                  ExitCode code = ExitCode::error);

@@ -81,9 +81,12 @@ class Schema {
   Field& integer(std::string name, std::optional<std::int64_t> fallback = {});
   Field& number(std::string name, std::optional<double> fallback = {});
   Field& string(std::string name, std::optional<std::string> fallback = {});
-  Field& integers(std::string name, std::optional<std::vector<std::int64_t>> fallback = {});
-  Field& numbers(std::string name, std::optional<std::vector<double>> fallback = {});
-  Field& strings(std::string name, std::optional<std::vector<std::string>> fallback = {});
+  Field& integers(std::string name);
+  Field& integers(std::string name, std::vector<std::int64_t> fallback);
+  Field& numbers(std::string name);
+  Field& numbers(std::string name, std::vector<double> fallback);
+  Field& strings(std::string name);
+  Field& strings(std::string name, std::vector<std::string> fallback);
 
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const std::string& description() const { return description_; }
