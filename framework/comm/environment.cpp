@@ -1,0 +1,30 @@
+#include "comm/environment.hpp"
+
+#include <cstdlib>
+#include <exception>
+
+#include "comm/mpi_support.hpp"
+
+namespace tessera::comm {
+
+Environment::Environment() : exceptions_at_start_(std::uncaught_exceptions()) {
+  int initialised = 0;
+  MPI_Initialized(&initialised);
+  if (initialised != 0) throw Error("MPI is already initialised; a process has one Environment, once");
+  // A process started without mpirun would otherwise start a daemon of its own and wait for it.
+  setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
+  int provided = MPI_THREAD_SINGLE;
+  check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+  if (provided < MPI_THREAD_FUNNELED) {
+    throw Error("this MPI library does not support threads beside the one that calls it", "MPI_Init_thread",
+                "Use an MPI built with at least MPI_THREAD_FUNNELED; Debian's Open MPI is.");
+  }
+  check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+}
+
+Environment::~Environment() {
+  if (std::uncaught_exceptions() > exceptions_at_start_) return;
+  MPI_Finalize();
+}
+
+}  // namespace tessera::comm

@@ -1,0 +1,45 @@
+#pragma once
+// Invariant: private to comm/: the one place where MPI's names and error codes meet the project's. No other
+// header includes mpi.h.
+
+#include <mpi.h>
+
+#include <cstdint>
+
+#include "base/error.hpp"
+#include "comm/communicator.hpp"
+
+namespace tessera::comm {
+
+/// @throws Error with MPI's own words when `code` is not MPI_SUCCESS.
+void check(int code, const char* operation);
+
+struct Communicator::State {
+  MPI_Comm world = MPI_COMM_NULL;  ///< the ranks of this communicator
+  MPI_Comm node = MPI_COMM_NULL;   ///< those of them on this rank's node
+  int rank = 0;
+  int size = 1;
+  int node_rank = 0;
+  int node_size = 1;
+};
+
+template <class T>
+MPI_Datatype mpi_type();
+template <>
+inline MPI_Datatype mpi_type<float>() {
+  return MPI_FLOAT;
+}
+template <>
+inline MPI_Datatype mpi_type<double>() {
+  return MPI_DOUBLE;
+}
+template <>
+inline MPI_Datatype mpi_type<std::int64_t>() {
+  return MPI_INT64_T;
+}
+
+/// Whether a PendingReduction was dropped unfinished. MPI cannot cancel one and may still write to its
+/// buffer, which may be gone: such a process must end without entering MPI's progress loop again.
+bool& reduction_abandoned();
+
+}  // namespace tessera::comm

@@ -1,0 +1,167 @@
+#include "comm/shared_arena.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "base/error.hpp"
+#include "comm/available_memory.hpp"
+#include "comm/slice.hpp"
+
+namespace tessera::comm {
+namespace {
+
+constexpr const char* where = "shared memory between the ranks of a node";
+constexpr const char* too_small_remedy =
+    "Use fewer ranks per node, a smaller model, or a machine (or container limit) with more memory.";
+
+std::size_t page_size() {
+  static const auto size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  return size;
+}
+
+std::size_t whole_pages(std::size_t bytes) {
+  return (std::max(bytes, std::size_t{1}) + page_size() - 1) / page_size() * page_size();
+}
+
+std::string mebibytes(std::size_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB"; }
+
+Error system_error(const std::string& what) { return Error(what + ": " + std::strerror(errno), where); }
+
+/// A file without a name, open in this process.
+class MemoryFile {
+ public:
+  explicit MemoryFile(int descriptor) : descriptor_(descriptor) {}
+  ~MemoryFile() {
+    if (descriptor_ >= 0) close(descriptor_);
+  }
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+  MemoryFile(MemoryFile&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  MemoryFile& operator=(MemoryFile&&) = delete;
+
+  [[nodiscard]] int descriptor() const { return descriptor_; }
+  [[nodiscard]] bool open() const { return descriptor_ >= 0; }
+
+ private:
+  int descriptor_;
+};
+
+/// What the other ranks of the node need in order to open the file of node rank 0, and to know it for the
+/// same.
+struct Address {
+  pid_t process = 0;
+  int descriptor = -1;
+  dev_t device = 0;
+  ino_t inode = 0;
+};
+
+/// Node rank 0 creates a file of `bytes` and its node-mates open it through /proc; not open where that fails.
+MemoryFile open_on_node(const Communicator& node, std::size_t bytes) {
+  Address address;
+  int descriptor = -1;
+  struct stat status {};
+  if (node.rank() == 0) {
+    descriptor = memfd_create("tessera", MFD_CLOEXEC);
+    if (descriptor >= 0 && ftruncate(descriptor, static_cast<off_t>(bytes)) == 0 &&
+        fstat(descriptor, &status) == 0) {
+      address = {getpid(), descriptor, status.st_dev, status.st_ino};
+    }
+  }
+  node.broadcast(std::as_writable_bytes(std::span(&address, 1)), 0);
+  if (node.rank() != 0 && address.descriptor >= 0) {
+    const std::string path =
+        "/proc/" + std::to_string(address.process) + "/fd/" + std::to_string(address.descriptor);
+    descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+    const bool same = descriptor >= 0 && fstat(descriptor, &status) == 0 && status.st_dev == address.device &&
+                      status.st_ino == address.inode;
+    if (!same && descriptor >= 0) {
+      close(descriptor);
+      descriptor = -1;
+    }
+  }
+  MemoryFile file(descriptor);
+  // Node rank 0 must not close its descriptor before the others have opened theirs: agree() waits.
+  if (!node.agree(file.open() && address.descriptor >= 0)) return MemoryFile(-1);
+  return file;
+}
+
+/// Makes the pages of [begin, end) exist, on the memory bank of the calling rank.
+void reserve(const MemoryFile& file, Slice range) {
+  if (range.size() == 0) return;
+  int result = 0;
+  do {
+    result =
+        fallocate(file.descriptor(), 0, static_cast<off_t>(range.begin), static_cast<off_t>(range.size()));
+  } while (result != 0 && errno == EINTR);
+  if (result == 0 || errno == EOPNOTSUPP) return;
+  throw Error("the system refused " + mebibytes(range.size()) + ": " + std::strerror(errno), where,
+              too_small_remedy);
+}
+
+std::shared_ptr<void> map(int descriptor, std::size_t bytes) {
+  const int flags = descriptor >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
+  void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, descriptor, 0);
+  if (memory == MAP_FAILED) throw system_error("mapping " + mebibytes(bytes) + " failed");
+  madvise(memory, bytes, MADV_HUGEPAGE);  // advice only: fewer page faults where the system allows it
+  return {memory, [bytes](void* m) { munmap(m, bytes); }};
+}
+
+void require_available(std::size_t bytes) {
+  const std::size_t available = available_memory();
+  if (bytes <= available) return;
+  std::array<char, 256> host{};
+  gethostname(host.data(), host.size() - 1);
+  throw Error(
+      mebibytes(bytes) + " are needed and " + mebibytes(available) + " are available on " + host.data(),
+      where, too_small_remedy);
+}
+
+}  // namespace
+
+bool SharedArena::supported(const Communicator& world) {
+  return world.agree(open_on_node(world.node(), page_size()).open());
+}
+
+SharedArena::SharedArena(const Communicator& world, std::size_t bytes, Placement placement)
+    : placement_(placement), bytes_(bytes) {
+  const auto ranks = static_cast<std::size_t>(world.node_size());
+  const std::size_t segment_bytes = whole_pages(bytes);
+  if (placement == Placement::private_memory) {
+    require_available(segment_bytes);
+    owner_ = map(-1, segment_bytes);
+    own_ = static_cast<std::byte*>(owner_.get());
+    segments_.assign(ranks, own_);
+    return;
+  }
+
+  const bool one_segment = placement == Placement::shared;
+  const std::size_t total = one_segment ? segment_bytes : segment_bytes * ranks;
+  world.together([&] {
+    if (world.node_rank() == 0) require_available(total);
+  });
+  const MemoryFile file = open_on_node(world.node(), total);
+  world.together([&] {
+    if (!file.open()) {
+      throw Error(
+          "the ranks of this node cannot map each other's memory", where,
+          "Start all ranks of a node in one container (one set of process numbers), or keep parameters "
+          "and gradients in private memory.");
+    }
+    reserve(file, slice_of(total, world.node_rank(), world.node_size(), page_size()));
+    owner_ = map(file.descriptor(), total);
+  });
+  auto* const base = static_cast<std::byte*>(owner_.get());
+  for (std::size_t r = 0; r < ranks; ++r) segments_.push_back(one_segment ? base : base + r * segment_bytes);
+  own_ = segments_[static_cast<std::size_t>(world.node_rank())];
+}
+
+}  // namespace tessera::comm
