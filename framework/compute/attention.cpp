@@ -5,6 +5,13 @@
 #include "compute/cost.hpp"
 
 namespace tessera::compute {
+
+#ifdef KOKKOS_ENABLE_CUDA
+namespace implementation = portable;
+#else
+namespace implementation = host;
+#endif
+
 namespace {
 
 void expect(bool fits, const char* what, const AttentionShape& shape) {
@@ -55,7 +62,7 @@ void attention_forward(const AttentionShape& shape, const Tokens& q, const Token
   expect_log_sum_exp(log_sum_exp, shape, type);
   add_attention_flops(2 * product_flops(shape));
   if (out.tensor->is_meta()) return;
-  portable::attention_forward(shape, q, k, v, out, log_sum_exp);
+  implementation::attention_forward(shape, q, k, v, out, log_sum_exp);
 }
 
 void attention_backward(const AttentionShape& shape, const Tokens& q, const Tokens& k, const Tokens& v,
@@ -72,8 +79,8 @@ void attention_backward(const AttentionShape& shape, const Tokens& q, const Toke
   expect_log_sum_exp(log_sum_exp, shape, type);
   add_attention_flops(5 * product_flops(shape));
   if (q_gradient.tensor->is_meta()) return;
-  portable::attention_backward(shape, q, k, v, out, log_sum_exp, out_gradient, q_gradient, k_gradient,
-                               v_gradient);
+  implementation::attention_backward(shape, q, k, v, out, log_sum_exp, out_gradient, q_gradient, k_gradient,
+                                     v_gradient);
 }
 
 }  // namespace tessera::compute

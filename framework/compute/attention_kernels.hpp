@@ -16,4 +16,13 @@ void attention_backward(const AttentionShape& shape, const Tokens& q, const Toke
                         const Tokens& q_gradient, const Tokens& k_gradient, const Tokens& v_gradient);
 }  // namespace portable
 
+/// Vectorised for the processor the library was compiled for; absent from builds for GPUs.
+namespace host {
+void attention_forward(const AttentionShape& shape, const Tokens& q, const Tokens& k, const Tokens& v,
+                       const Tokens& out, const Tensor& log_sum_exp);
+void attention_backward(const AttentionShape& shape, const Tokens& q, const Tokens& k, const Tokens& v,
+                        const Tokens& out, const Tensor& log_sum_exp, const Tokens& out_gradient,
+                        const Tokens& q_gradient, const Tokens& k_gradient, const Tokens& v_gradient);
+}  // namespace host
+
 }  // namespace tessera::compute
