@@ -9,6 +9,9 @@
 
 namespace tessera::math {
 
+KOKKOS_INLINE_FUNCTION double sqrt(double x) { return ::sqrt(x); }
+KOKKOS_INLINE_FUNCTION float sqrt(float x) { return ::sqrtf(x); }
+
 KOKKOS_INLINE_FUNCTION double exp(double x) { return ::exp(x); }
 
 /// Cody-Waite reduction x = n ln2 + r, |r| <= ln2/2, then the Taylor polynomial of degree 7.

@@ -1,0 +1,290 @@
+#include "ops/elementwise.hpp"
+
+#include "compute/math.hpp"
+#include "compute/parallel.hpp"
+#include "ops/accumulate.hpp"
+#include "ops/dispatch.hpp"
+#include "ops/typed_slot.hpp"
+#include "ops/validate.hpp"
+
+namespace tessera::ops {
+namespace {
+
+// Activations: a value and a derivative, each of one number.
+struct GeluTanh {
+  template <class A>
+  KOKKOS_INLINE_FUNCTION static A value(A x) {
+    return math::gelu_tanh(x);
+  }
+  template <class A>
+  KOKKOS_INLINE_FUNCTION static A derivative(A x) {
+    return math::gelu_tanh_derivative(x);
+  }
+};
+struct GeluErf {
+  template <class A>
+  KOKKOS_INLINE_FUNCTION static A value(A x) {
+    return math::gelu_erf(x);
+  }
+  template <class A>
+  KOKKOS_INLINE_FUNCTION static A derivative(A x) {
+    return math::gelu_erf_derivative(x);
+  }
+};
+struct Silu {
+  template <class A>
+  KOKKOS_INLINE_FUNCTION static A value(A x) {
+    return math::silu(x);
+  }
+  template <class A>
+  KOKKOS_INLINE_FUNCTION static A derivative(A x) {
+    return math::silu_derivative(x);
+  }
+};
+
+template <class F, class T>
+void activate(std::int64_t count, const T* x, T* y) {
+  using A = arithmetic_t<T>;
+  parallel_elements(
+      count, KOKKOS_LAMBDA(std::size_t i) { y[i] = T(F::value(static_cast<A>(x[i]))); });
+}
+
+template <class F, class T>
+void activate_backward(std::int64_t count, const T* x, const T* dy, T* dx, bool add) {
+  using A = arithmetic_t<T>;
+  parallel_elements(
+      count, KOKKOS_LAMBDA(std::size_t i) {
+        put(dx[i], static_cast<A>(dy[i]) * F::derivative(static_cast<A>(x[i])), add);
+      });
+}
+
+template <class F>
+Variable activation(const Variable& x, const char* operation) {
+  require_floating(x.value(), operation);
+  const Tensor input = x.value();
+  Tensor y = Tensor::empty(input.shape(), input.dtype());
+  if (!y.is_meta()) {
+    dispatch_floating(input.dtype(),
+                      [&]<class T>(T) { activate<F>(y.numel(), input.data<T>(), y.data<T>()); });
+  }
+  return record(y, {x}, [node = x.node(), input](const Tensor& dy) {
+    const TypedSlot slot(node, input.dtype());
+    if (!slot || dy.is_meta()) return;
+    dispatch_floating(input.dtype(), [&]<class T>(T) {
+      activate_backward<F>(dy.numel(), input.data<T>(), dy.data<T>(), slot.data<T>(), slot.accumulate());
+    });
+    slot.commit();
+  });
+}
+
+template <class T>
+void swiglu_forward(std::int64_t count, const T* gate, const T* value, T* y) {
+  using A = arithmetic_t<T>;
+  parallel_elements(
+      count, KOKKOS_LAMBDA(std::size_t i) {
+        y[i] = T(math::silu(static_cast<A>(gate[i])) * static_cast<A>(value[i]));
+      });
+}
+
+// Both gradients in one pass; each input is read once.
+template <class T>
+void swiglu_backward(std::int64_t count, const T* gate, const T* value, const T* dy, T* dgate, bool add_gate,
+                     T* dvalue, bool add_value) {
+  using A = arithmetic_t<T>;
+  parallel_elements(
+      count, KOKKOS_LAMBDA(std::size_t i) {
+        const A g = static_cast<A>(gate[i]);
+        const A v = static_cast<A>(value[i]);
+        const A d = static_cast<A>(dy[i]);
+        const A s = math::sigmoid(g);
+        put(dgate[i], d * v * s * (A(1) + g * (A(1) - s)), add_gate);
+        put(dvalue[i], d * g * s, add_value);
+      });
+}
+// One gradient only: the other input is a constant, or both inputs are one variable.
+template <class T>
+void swiglu_backward_gate(std::int64_t count, const T* gate, const T* value, const T* dy, T* dgate,
+                          bool add) {
+  using A = arithmetic_t<T>;
+  parallel_elements(
+      count, KOKKOS_LAMBDA(std::size_t i) {
+        put(dgate[i],
+            static_cast<A>(dy[i]) * static_cast<A>(value[i]) * math::silu_derivative(static_cast<A>(gate[i])),
+            add);
+      });
+}
+template <class T>
+void swiglu_backward_value(std::int64_t count, const T* gate, const T* dy, T* dvalue, bool add) {
+  using A = arithmetic_t<T>;
+  parallel_elements(
+      count, KOKKOS_LAMBDA(std::size_t i) {
+        put(dvalue[i], static_cast<A>(dy[i]) * math::silu(static_cast<A>(gate[i])), add);
+      });
+}
+
+template <class T, class U>
+void sum_forward(std::int64_t count, const T* a, const U* b, T* y) {
+  using A = arithmetic_t<T>;
+  parallel_elements(
+      count, KOKKOS_LAMBDA(std::size_t i) { y[i] = T(static_cast<A>(a[i]) + static_cast<A>(b[i])); });
+}
+
+// One row is the innermost extent: long enough to vectorise, and many enough to fill a GPU.
+struct ImageRows {
+  std::int64_t rows;
+  std::size_t per_image;
+  std::size_t width;
+};
+
+ImageRows image_rows(const Shape& shape) {
+  const std::int64_t width = shape.rank() < 2 || shape[-1] == 0 ? 1 : shape[-1];
+  const std::int64_t rows = shape.numel() / width;
+  const std::int64_t images = shape[0] == 0 ? 1 : shape[0];
+  return {rows, static_cast<std::size_t>(rows / images), static_cast<std::size_t>(width)};
+}
+
+template <class X, class Z, class A>
+void scale_add_forward(const ImageRows& s, const X* x, const A* a, const Z* z, const A* c, Z* y) {
+  const std::size_t per_image = s.per_image;
+  const std::size_t width = s.width;
+  parallel_rows(
+      s.rows, KOKKOS_LAMBDA(std::size_t row) {
+        const A p = a[row / per_image];
+        const A q = c[row / per_image];
+        for (std::size_t i = row * width; i < (row + 1) * width; ++i) {
+          y[i] = Z(p * static_cast<A>(x[i]) + q * static_cast<A>(z[i]));
+        }
+      });
+}
+
+template <class X, class Z, class A>
+void scale_add_backward(const ImageRows& s, const A* a, const Z* dy, X* dx, bool add) {
+  const std::size_t per_image = s.per_image;
+  const std::size_t width = s.width;
+  parallel_rows(
+      s.rows, KOKKOS_LAMBDA(std::size_t row) {
+        const A p = a[row / per_image];
+        for (std::size_t i = row * width; i < (row + 1) * width; ++i) {
+          put(dx[i], p * static_cast<A>(dy[i]), add);
+        }
+      });
+}
+
+}  // namespace
+
+Variable gelu_tanh(const Variable& x) { return activation<GeluTanh>(x, "gelu_tanh"); }
+Variable gelu_erf(const Variable& x) { return activation<GeluErf>(x, "gelu_erf"); }
+Variable silu(const Variable& x) { return activation<Silu>(x, "silu"); }
+
+Variable swiglu(const Variable& gate, const Variable& value) {
+  require_floating(gate.value(), "swiglu");
+  require(gate.shape() == value.shape(), "swiglu", "gate and value have one shape", gate.shape(),
+          value.shape());
+  if (gate.dtype() != value.dtype()) {
+    throw Error(std::string("gate and value have one type; got ") + name_of(gate.dtype()) + " and " +
+                    name_of(value.dtype()),
+                "swiglu");
+  }
+  const Tensor g = gate.value();
+  const Tensor v = value.value();
+  Tensor y = Tensor::empty(g.shape(), g.dtype());
+  if (!y.is_meta()) {
+    dispatch_floating(g.dtype(),
+                      [&]<class T>(T) { swiglu_forward(y.numel(), g.data<T>(), v.data<T>(), y.data<T>()); });
+  }
+  return record(
+      y, {gate, value}, [gate_node = gate.node(), value_node = value.node(), g, v](const Tensor& dy) {
+        const TypedSlot dg(gate_node, g.dtype());
+        const TypedSlot dv(gate_node == value_node ? nullptr : value_node, g.dtype());
+        if (dy.is_meta()) return;
+        dispatch_floating(g.dtype(), [&]<class T>(T) {
+          if (dg && dv) {
+            swiglu_backward(dy.numel(), g.data<T>(), v.data<T>(), dy.data<T>(), dg.data<T>(), dg.accumulate(),
+                            dv.data<T>(), dv.accumulate());
+          } else if (dg) {
+            swiglu_backward_gate(dy.numel(), g.data<T>(), v.data<T>(), dy.data<T>(), dg.data<T>(),
+                                 dg.accumulate());
+          } else if (dv) {
+            swiglu_backward_value(dy.numel(), g.data<T>(), dy.data<T>(), dv.data<T>(), dv.accumulate());
+          }
+        });
+        dg.commit();
+        dv.commit();
+        if (gate_node != nullptr && gate_node == value_node) {
+          const TypedSlot again(value_node, g.dtype());
+          dispatch_floating(g.dtype(), [&]<class T>(T) {
+            swiglu_backward_value(dy.numel(), g.data<T>(), dy.data<T>(), again.data<T>(), again.accumulate());
+          });
+          again.commit();
+        }
+      });
+}
+
+Variable add(const Variable& a, const Variable& b) {
+  require(a.shape() == b.shape(), "add", "both terms have one shape", a.shape(), b.shape());
+  Tensor y = Tensor::empty(a.shape(), a.dtype());
+  dispatch_pair(a.dtype(), b.dtype(), "add", [&]<class T, class U>(T, U) {
+    if (!y.is_meta()) {
+      sum_forward(y.numel(), a.value().data<T>(), b.value().data<U>(), y.data<T>());
+    }
+  });
+  return record(y, {a, b}, [first = a.node(), second = b.node()](const Tensor& dy) {
+    // The second term gets a copy: two nodes that add to one memory would spoil each other's gradient.
+    if (const GradientSlot slot(second); slot) add_into(dy, slot.tensor, slot.accumulate);
+    pass_gradient(first, dy);
+  });
+}
+
+Variable cast(const Variable& x, DType type) {
+  if (x.dtype() == type) return x;
+  return record(converted(x.value(), type), {x},
+                [node = x.node()](const Tensor& dy) { pass_gradient(node, dy); });
+}
+
+Variable reshape(const Variable& x, const Shape& shape) {
+  require(shape.numel() == x.shape().numel(), "reshape", "the number of elements must stay", x.shape(),
+          shape);
+  return record(x.value().view(shape), {x}, [node = x.node()](const Tensor& dy) { pass_gradient(node, dy); });
+}
+
+Variable scale_add_per_image(const Variable& x, const Tensor& a, const Tensor& z, const Tensor& c) {
+  const char* const operation = "scale_add_per_image";
+  require(x.shape() == z.shape(), operation, "x and z have one shape", x.shape(), z.shape());
+  require(x.shape().rank() >= 1, operation, "x has a batch extent", x.shape());
+  const std::int64_t images = x.shape()[0];
+  require(a.numel() == images && c.numel() == images, operation, "a and c hold one number per image of x",
+          a.shape(), x.shape());
+  const DType type = x.dtype() == DType::f64 || z.dtype() == DType::f64 ? DType::f64 : DType::f32;
+  const Tensor scale = converted(a, type);
+  const Tensor rest = converted(c, type);
+  const ImageRows rows = image_rows(x.shape());
+  Tensor y = Tensor::empty(z.shape(), z.dtype());
+  if (!y.is_meta()) {
+    dispatch_floating(type, [&]<class A>(A) {
+      if constexpr (!std::is_same_v<A, bfloat16>) {
+        dispatch_floating(x.dtype(), [&]<class X>(X) {
+          dispatch_floating(z.dtype(), [&]<class Z>(Z) {
+            scale_add_forward(rows, x.value().data<X>(), scale.data<A>(), z.data<Z>(), rest.data<A>(),
+                              y.data<Z>());
+          });
+        });
+      }
+    });
+  }
+  return record(y, {x}, [node = x.node(), scale, rows, type, dx_type = x.dtype()](const Tensor& dy) {
+    const TypedSlot slot(node, dx_type);
+    if (!slot || dy.is_meta()) return;
+    dispatch_floating(type, [&]<class A>(A) {
+      if constexpr (!std::is_same_v<A, bfloat16>) {
+        dispatch_floating(dx_type, [&]<class X>(X) {
+          dispatch_floating(dy.dtype(), [&]<class Z>(Z) {
+            scale_add_backward(rows, scale.data<A>(), dy.data<Z>(), slot.data<X>(), slot.accumulate());
+          });
+        });
+      }
+    });
+    slot.commit();
+  });
+}
+
+}  // namespace tessera::ops
