@@ -166,7 +166,7 @@ KOKKOS_INLINE_FUNCTION float minus_log(float y) {
 }  // namespace detail
 
 /// The standard normal quantile of (bits + 1/2) 2^-32: monotone in the signed sense, symmetric (~bits gives
-/// exactly -x), |x| at most 6.34, relative error below 6e-7.
+/// exactly -x), |x| at most 6.34, relative error below 4e-7.
 KOKKOS_INLINE_FUNCTION float normal_from_bits(std::uint32_t bits) {
   // The lower tail p and the distance from the middle v = 1 - 2p are both taken from the integer, so that
   // neither loses digits. Then x = v R(w), w = -log(4 p (1-p)), with R smooth: our own minimax fit of degree
