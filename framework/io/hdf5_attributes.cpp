@@ -69,7 +69,7 @@ T read_number(std::int64_t file, const std::string& object, const std::string& n
   return values.front();
 }
 
-// `sizes` is null for a single value.
+// `sizes` is null for a single value; `value` may be null where there is none (a list of length 0).
 void write_attribute(std::int64_t file, const std::string& object, const std::string& name,
                      const std::string& path, StoredType type, const hsize_t* sizes, const void* value) {
   detail::prepare_hdf5();
@@ -86,7 +86,7 @@ void write_attribute(std::int64_t file, const std::string& object, const std::st
                                               H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
                             place, "make this attribute"),
                     H5Aclose);
-  require(H5Awrite(made.id(), stored.id(), value), place, "write this attribute");
+  if (value != nullptr) require(H5Awrite(made.id(), stored.id(), value), place, "write this attribute");
 }
 
 }  // namespace
