@@ -1,0 +1,73 @@
+#pragma once
+// Invariant: all shards of an open Dataset agree with each other in everything their records have in common,
+// and with what the run expects; memory is proportional to the number of shards, not of records (the tables
+// of the shards in use are held, those least recently used are dropped).
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/shard_reader.hpp"
+
+namespace tessera::data {
+
+/// What the configuration of a run says about its data; what is left empty is not checked.
+struct DatasetExpectation {
+  std::optional<std::string> codec;
+  std::optional<std::string> codec_config;
+  std::optional<std::string> text_encoder;
+  std::optional<std::string> text_encoder_config;
+  std::optional<std::uint32_t> channels;
+  std::optional<std::int64_t> resolution;
+  std::optional<std::uint32_t> caption_length;
+  std::optional<std::uint32_t> caption_width;
+  /// A model that attends to padding needs CaptionStore::all; one that does not reads either.
+  bool needs_all_positions = false;
+};
+
+class Dataset {
+ public:
+  /// @param paths  shard files, and folders of which every *.h5 is taken. Main thread only (HDF5).
+  /// @param open_shards  how many shards may be held open at once.
+  /// @throws Error when a path is missing, a numbered shard of a folder is missing, there is no shard, a
+  /// shard is damaged, or shards disagree with each other or with `expected` (both values and the remedy are
+  /// named).
+  explicit Dataset(const std::vector<std::string>& paths, const DatasetExpectation& expected = {},
+                   std::size_t open_shards = 32);
+
+  [[nodiscard]] const ShardHeader& header() const { return *header_; }
+  [[nodiscard]] std::uint64_t records() const { return records_; }
+  /// Records of each shard, in the order of the shards' paths: what DataOrder takes.
+  [[nodiscard]] std::vector<std::uint64_t> shard_records() const;
+  [[nodiscard]] std::size_t shards() const { return layouts_.size(); }
+  [[nodiscard]] const ShardLayout& layout(std::size_t shard) const { return layouts_.at(shard); }
+  /// Index into header().resolutions. @throws Error naming those there are.
+  [[nodiscard]] std::size_t resolution_index(std::int64_t resolution) const;
+  /// The latent size that all records have at a resolution.
+  /// @throws Error when records differ in aspect ratio.
+  [[nodiscard]] Grid common_grid(std::size_t resolution) const;
+  /// An open shard; any thread. It stays valid while held, whatever others ask for.
+  [[nodiscard]] std::shared_ptr<const ShardReader> reader(std::size_t shard) const;
+
+ private:
+  struct OpenShard {
+    std::size_t shard;
+    std::shared_ptr<const ShardReader> reader;
+  };
+  std::shared_ptr<const ShardHeader> header_;
+  std::vector<ShardLayout> layouts_;
+  std::uint64_t records_ = 0;
+  std::size_t open_limit_;
+  mutable std::mutex mutex_;
+  mutable std::list<OpenShard> open_;  // most recently used first
+};
+
+/// The shard files that a list of files and folders names, sorted by name within a folder.
+/// @throws Error when one is missing, also when file names tell of more shards than a folder holds.
+[[nodiscard]] std::vector<std::string> find_shards(const std::vector<std::string>& paths);
+
+}  // namespace tessera::data

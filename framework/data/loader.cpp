@@ -1,0 +1,181 @@
+#include "data/loader.hpp"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "data/half.hpp"
+
+namespace tessera::data {
+namespace {
+
+RandomStream stream_of(const LoaderConfig& config, Purpose purpose, std::uint64_t step) {
+  return RandomStream(RandomKey{.seed = config.seed,
+                                .purpose = purpose,
+                                .stage = config.stage,
+                                .attempt = config.attempt,
+                                .step = step});
+}
+
+// In place: [2, C, h, w] (mean, standard deviation) to one draw [C, h, w] in its first half.
+void draw_from_posterior(const RandomStream& stream, std::uint64_t position, std::vector<float>& values) {
+  const std::size_t count = values.size() / 2;
+  thread_local std::vector<float> noise;
+  noise.resize(count);
+  fill_normal(stream, position, 0, noise.data(), count);
+  for (std::size_t i = 0; i < count; ++i) values[i] += values[count + i] * noise[i];
+}
+
+}  // namespace
+
+Loader::Loader(std::shared_ptr<const Dataset> dataset, const LoaderConfig& config)
+    : dataset_(std::move(dataset)), config_(config) {
+  if (config_.global_batch == 0 || config_.global_batch < config_.ranks) {
+    throw Error("the batch of " + std::to_string(config_.global_batch) +
+                    " samples is smaller than the number of ranks, " + std::to_string(config_.ranks) + ".",
+                "data loader", "Raise the batch, or start fewer ranks.");
+  }
+  if (config_.rank >= config_.ranks) {
+    throw Error(
+        "rank " + std::to_string(config_.rank) + " of " + std::to_string(config_.ranks) + " does not exist.",
+        "data loader", "Number the ranks from 0.");
+  }
+  resolution_ = dataset_->resolution_index(config_.resolution);
+  grid_ = dataset_->common_grid(resolution_);
+  share_ = rank_slice(0, config_.global_batch, config_.rank, config_.ranks);
+  const std::uint64_t share = share_.last - share_.first;
+  if (config_.micro_batch == 0 || config_.micro_batch > share) config_.micro_batch = share;
+  micros_ = static_cast<std::uint32_t>((share + config_.micro_batch - 1) / config_.micro_batch);
+  slots_.resize(std::max(config_.prefetch, 2U));
+
+  const DataOrder checked(dataset_->shard_records(), config_.seed, config_.window_shards);
+  // Signals stay with the main thread, where the run reacts to them: threads inherit the mask.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  for (std::uint32_t i = 0; i < std::max(config_.threads, 1U); ++i) threads_.emplace_back([this] { work(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+Loader::~Loader() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  freed_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+const HostBatch& Loader::next() {
+  std::unique_lock lock(mutex_);
+  if (released_ < returned_) {
+    slots_[released_ % slots_.size()].ready = false;
+    ++released_;
+    freed_.notify_one();
+  }
+  Slot& slot = slots_[returned_ % slots_.size()];
+  filled_.wait(lock, [&] { return slot.ready; });
+  if (slot.error) std::rethrow_exception(slot.error);  // and again on every later call
+  ++returned_;
+  return slot.batch;
+}
+
+void Loader::work() {
+  DataOrder order(dataset_->shard_records(), config_.seed, config_.window_shards);
+  for (;;) {
+    std::unique_lock lock(mutex_);
+    freed_.wait(lock, [&] { return stop_ || next_task_ < released_ + slots_.size(); });
+    if (stop_) return;
+    const std::uint64_t task = next_task_++;
+    Slot& slot = slots_[task % slots_.size()];
+    lock.unlock();
+    std::exception_ptr error;
+    try {
+      fill(slot.batch, task, order);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    lock.lock();
+    slot.error = error;
+    slot.ready = true;
+    filled_.notify_one();
+    if (error) return;  // the run ends when the caller gets there
+  }
+}
+
+void Loader::fill(HostBatch& batch, std::uint64_t task, DataOrder& order) const {
+  const std::uint64_t steps = task / micros_;
+  const ShardHeader& header = dataset_->header();
+  batch.step = config_.first_step + steps;
+  batch.micro = static_cast<std::uint32_t>(task % micros_);
+  batch.micros = micros_;
+  batch.position = share_.first + batch.micro * config_.micro_batch;
+  const std::uint64_t end = std::min(batch.position + config_.micro_batch, share_.last);
+  const auto n = static_cast<std::size_t>(end - batch.position);
+  batch.samples = n;
+  batch.channels = header.channels;
+  batch.grid = grid_;
+  batch.caption_length = header.caption_length;
+  batch.caption_width = header.caption_width;
+  const std::size_t features = std::size_t{header.caption_length} * header.caption_width;
+  batch.latents.resize(n * header.channels * grid_.height * grid_.width);
+  batch.captions.resize(config_.half_captions ? 0 : n * features);
+  batch.half_captions.resize(config_.half_captions ? n * features : 0);
+  for (auto* list : {&batch.len_real, &batch.group, &batch.subgroup, &batch.width, &batch.height})
+    list->resize(n);
+  batch.drop_caption.resize(n);
+  batch.draws.resize(n);
+  const std::uint64_t first_draw = config_.first_draw + steps * config_.global_batch + batch.position;
+  for (std::size_t i = 0; i < n; ++i) {
+    batch.draws[i] = order.at(first_draw + i);
+    fill_sample(batch, i);
+  }
+}
+
+void Loader::fill_sample(HostBatch& batch, std::size_t i) const {
+  const Draw& draw = batch.draws[i];
+  const std::shared_ptr<const ShardReader> shard = dataset_->reader(draw.shard);
+  const RecordInfo info = shard->info(draw.record);
+  batch.group[i] = info.group;
+  batch.subgroup[i] = info.subgroup;
+  batch.width[i] = info.width;
+  batch.height[i] = info.height;
+  const std::size_t values = batch.latents.size() / batch.samples;
+  float* latent = batch.latents.data() + i * values;
+  if (dataset_->header().latent == LatentKind::sample) {
+    shard->read_latent(draw.record, resolution_, latent, config_.verify);
+  } else {
+    thread_local std::vector<float> posterior;
+    posterior.resize(2 * values);
+    shard->read_latent(draw.record, resolution_, posterior.data(), config_.verify);
+    draw_from_posterior(stream_of(config_, Purpose::latent, batch.step), batch.position + i, posterior);
+    std::copy_n(posterior.data(), values, latent);
+  }
+  fill_caption(batch, i, *shard);
+}
+
+void Loader::fill_caption(HostBatch& batch, std::size_t i, const ShardReader& shard) const {
+  const Draw& draw = batch.draws[i];
+  const RandomStream stream = stream_of(config_, Purpose::caption_drop, batch.step);
+  const std::uint64_t position = batch.position + i;
+  batch.drop_caption[i] = uniform01_double(stream, position, 0) < config_.caption_drop ? 1 : 0;
+  batch.len_real[i] = 0;
+  const std::uint32_t variants = shard.info(draw.record).captions;
+  const std::size_t features = std::size_t{batch.caption_length} * batch.caption_width;
+  if (variants == 0 || features == 0) return;
+  const auto chosen = static_cast<std::uint32_t>(random_below(stream, position, 1, variants));
+  if (config_.half_captions) {
+    std::uint16_t* to = batch.half_captions.data() + i * features;
+    batch.len_real[i] =
+        static_cast<std::int32_t>(shard.read_caption(draw.record, chosen, to, config_.verify));
+    return;
+  }
+  thread_local std::vector<std::uint16_t> halves;
+  halves.resize(features);
+  batch.len_real[i] =
+      static_cast<std::int32_t>(shard.read_caption(draw.record, chosen, halves.data(), config_.verify));
+  float_from_half(halves.data(), batch.captions.data() + i * features, features);
+}
+
+}  // namespace tessera::data

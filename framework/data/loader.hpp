@@ -1,0 +1,106 @@
+#pragma once
+// Invariant: the micro-batches that a Loader returns are a pure function of the data set, the configuration
+// and the step: not of the number of threads, of their speed, or of where the run was resumed. Over all ranks
+// they hold exactly the draws of the global batch, each sample with the same caption and drop flag for every
+// number of ranks. Background threads read ahead into a ring of buffers; their errors surface in next(), at
+// the batch where they happened.
+
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "data/dataset.hpp"
+#include "data/order.hpp"
+
+namespace tessera::data {
+
+struct LoaderConfig {
+  std::int64_t resolution = 0;     ///< nominal side in pixels, one of the data set's
+  std::uint64_t global_batch = 0;  ///< B, samples per step over all ranks
+  std::uint64_t micro_batch = 0;   ///< at most this many samples per HostBatch; 0 = the rank's whole share
+  std::uint64_t rank = 0;
+  std::uint64_t ranks = 1;
+  std::uint64_t seed = 0;
+  std::uint32_t stage = 0;    ///< enters the keys of random draws, not the data order
+  std::uint32_t attempt = 0;  ///< likewise
+  std::uint64_t first_step = 0;
+  std::uint64_t first_draw = 0;  ///< samples that the run drew before first_step: the state to resume from
+  double caption_drop = 0;       ///< probability that a sample's drop flag is set
+  bool half_captions = false;    ///< leave caption features in float16 (HostBatch::half_captions)
+  bool verify = true;            ///< check each record's checksum
+  std::uint32_t window_shards = 16;
+  std::uint32_t prefetch = 3;  ///< buffers in the ring, the one in use included; at least 2
+  std::uint32_t threads = 1;
+};
+
+/// A rank's micro-batch of n samples in host memory.
+struct HostBatch {
+  std::uint64_t step = 0;
+  std::uint32_t micro = 0;     ///< index among the rank's micro-batches of this step
+  std::uint32_t micros = 0;    ///< their number
+  std::uint64_t position = 0;  ///< of the first sample in the global batch; the others follow
+  std::size_t samples = 0;     ///< n; the last micro-batch may have fewer than the others
+  std::uint32_t channels = 0;
+  Grid grid;
+  std::uint32_t caption_length = 0;
+  std::uint32_t caption_width = 0;
+  std::vector<float> latents;                 ///< [n, C, h, w]
+  std::vector<float> captions;                ///< [n, L, Dt], or empty
+  std::vector<std::uint16_t> half_captions;   ///< [n, L, Dt] float16 bits, or empty
+  std::vector<std::int32_t> len_real;         ///< [n]
+  std::vector<std::uint8_t> drop_caption;     ///< [n], 1 = train this sample without its caption
+  std::vector<std::int32_t> group, subgroup;  ///< [n], -1 = none
+  std::vector<std::int32_t> width, height;    ///< [n], of the original picture, pixels
+  std::vector<Draw> draws;                    ///< [n], which record each sample is
+};
+
+class Loader {
+ public:
+  /// @throws Error when the batch is empty or smaller than the number of ranks, the resolution is missing, or
+  /// the records differ in aspect ratio.
+  Loader(std::shared_ptr<const Dataset> dataset, const LoaderConfig& config);
+  ~Loader();
+  Loader(const Loader&) = delete;
+  Loader& operator=(const Loader&) = delete;
+
+  /// The next micro-batch, in order of (step, micro), without end; valid until the next call.
+  /// @throws Error of the thread that read it: a damaged record (naming shard, record and remedy), a disk
+  /// fault.
+  [[nodiscard]] const HostBatch& next();
+  /// Micro-batches of this rank in every step.
+  [[nodiscard]] std::uint32_t micro_batches() const { return micros_; }
+  [[nodiscard]] const Dataset& dataset() const { return *dataset_; }
+
+ private:
+  struct Slot {
+    HostBatch batch;
+    bool ready = false;
+    std::exception_ptr error;
+  };
+  void work();
+  void fill(HostBatch& batch, std::uint64_t task, DataOrder& order) const;
+  void fill_sample(HostBatch& batch, std::size_t i) const;
+  void fill_caption(HostBatch& batch, std::size_t i, const ShardReader& shard) const;
+
+  std::shared_ptr<const Dataset> dataset_;
+  LoaderConfig config_;
+  std::size_t resolution_;
+  Grid grid_;
+  DrawRange share_;  // of the global batch, from 0
+  std::uint32_t micros_;
+
+  std::mutex mutex_;
+  std::condition_variable filled_, freed_;
+  std::vector<Slot> slots_;
+  std::uint64_t next_task_ = 0;  // to be filled
+  std::uint64_t returned_ = 0;   // micro-batches handed out
+  std::uint64_t released_ = 0;   // of those, no longer in use
+  bool stop_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace tessera::data
