@@ -17,7 +17,12 @@ foreach(dir IN LISTS kokkos_includes)
   endif()
 endforeach()
 
-find_package(dnnl REQUIRED)
+# Debian's CMake package of oneDNN asks for OpenCL, which a CPU build never needs.
+find_path(DNNL_INCLUDE_DIR dnnl.hpp REQUIRED)
+find_library(DNNL_LIBRARY dnnl REQUIRED)
+add_library(DNNL::dnnl UNKNOWN IMPORTED)
+set_target_properties(DNNL::dnnl PROPERTIES
+  IMPORTED_LOCATION "${DNNL_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${DNNL_INCLUDE_DIR}")
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(openblas REQUIRED IMPORTED_TARGET openblas)
 find_package(PNG REQUIRED)

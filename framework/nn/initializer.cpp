@@ -12,10 +12,11 @@ Initializer Initializer::xavier_uniform(std::int64_t fan_in, std::int64_t fan_ou
   return uniform(std::sqrt(6.0 / static_cast<double>(fan_in + fan_out)));
 }
 
-void initialize(const Initializer& initializer, std::uint64_t seed, const std::string& name, const Tensor& tensor) {
+void initialize(const Initializer& initializer, std::uint64_t seed, const std::string& name,
+                const Tensor& tensor) {
   if (tensor.is_meta()) return;
   const RandomStream stream(RandomKey{.seed = seed, .purpose = Purpose::init});
-  const std::uint64_t position = hash64(name);
+  const std::uint64_t position = hash_text(name);
   const auto count = static_cast<std::size_t>(tensor.numel());
   std::vector<float> values(count, static_cast<float>(initializer.value));
   const auto scale = static_cast<float>(initializer.value);
@@ -23,11 +24,12 @@ void initialize(const Initializer& initializer, std::uint64_t seed, const std::s
     case Initializer::Kind::constant:
       break;
     case Initializer::Kind::normal:
-      fill_normal(stream, position, 0, count, values.data());
+      fill_normal(stream, position, 0, values.data(), count);
       for (float& value : values) value *= scale;
       break;
     case Initializer::Kind::uniform:
-      for (std::size_t i = 0; i < count; ++i) values[i] = scale * (2.0F * uniform01(stream, position, i) - 1.0F);
+      for (std::size_t i = 0; i < count; ++i)
+        values[i] = scale * (2.0F * uniform01(stream, position, i) - 1.0F);
       break;
   }
   if (tensor.dtype() == DType::f64) {

@@ -22,6 +22,7 @@ struct Initializer {
 };
 
 /// Fills `tensor` (float32 or float64) with the initial values of the parameter called `name`.
-void initialize(const Initializer& initializer, std::uint64_t seed, const std::string& name, const Tensor& tensor);
+void initialize(const Initializer& initializer, std::uint64_t seed, const std::string& name,
+                const Tensor& tensor);
 
 }  // namespace tessera::nn

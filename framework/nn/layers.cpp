@@ -26,8 +26,8 @@ ops::Variable LayerNorm::forward(const ops::Variable& x) const {
   return ops::layer_norm(x, gain_ == nullptr ? ops::Variable() : gain_->master(), eps_, precision().compute);
 }
 
-ops::Variable LayerNorm::modulated(const ops::Variable& x, const ops::Variable& modulation, std::int64_t shift,
-                                   std::int64_t scale) const {
+ops::Variable LayerNorm::modulated(const ops::Variable& x, const ops::Variable& modulation,
+                                   std::int64_t shift, std::int64_t scale) const {
   return ops::modulated_layer_norm(x, gain_ == nullptr ? ops::Variable() : gain_->master(), modulation, shift,
                                    scale, eps_, precision().compute);
 }

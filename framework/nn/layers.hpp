@@ -34,10 +34,10 @@ class LayerNorm : public Module {
   LayerNorm(std::int64_t width, bool gain, double eps);
   /// The result has the compute type.
   [[nodiscard]] ops::Variable forward(const ops::Variable& x) const;
-  /// LayerNorm(x) * (1 + scale) + shift with vectors `shift` and `scale` of modulation [batch, vectors, width];
-  /// x is [batch, tokens, width].
-  [[nodiscard]] ops::Variable modulated(const ops::Variable& x, const ops::Variable& modulation, std::int64_t shift,
-                                        std::int64_t scale) const;
+  /// LayerNorm(x) * (1 + scale) + shift with vectors `shift` and `scale` of modulation [batch, vectors,
+  /// width]; x is [batch, tokens, width].
+  [[nodiscard]] ops::Variable modulated(const ops::Variable& x, const ops::Variable& modulation,
+                                        std::int64_t shift, std::int64_t scale) const;
 
  private:
   Parameter* gain_ = nullptr;

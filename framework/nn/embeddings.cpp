@@ -1,0 +1,51 @@
+#include "nn/embeddings.hpp"
+
+#include <cmath>
+
+#include "ops/elementwise.hpp"
+#include "ops/sinusoid.hpp"
+
+namespace tessera::nn {
+
+std::vector<float> sincos_positions(std::int64_t rows, std::int64_t columns, std::int64_t width,
+                                    double scale) {
+  if (width % 4 != 0) {
+    throw Error("sine-cosine positions need a width that 4 divides, not " + std::to_string(width));
+  }
+  const std::int64_t quarter = width / 4;
+  std::vector<float> table(static_cast<std::size_t>(rows * columns * width));
+  const auto fill = [&](float* out, std::int64_t index) {
+    for (std::int64_t j = 0; j < quarter; ++j) {
+      const double frequency = std::pow(10000.0, -static_cast<double>(j) / static_cast<double>(quarter));
+      const double angle = static_cast<double>(index) / scale * frequency;
+      out[j] = static_cast<float>(std::sin(angle));
+      out[quarter + j] = static_cast<float>(std::cos(angle));
+    }
+  };
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t column = 0; column < columns; ++column) {
+      float* out = table.data() + (row * columns + column) * width;
+      fill(out, column);
+      fill(out + 2 * quarter, row);
+    }
+  }
+  return table;
+}
+
+NoiseEmbedding::NoiseEmbedding(std::int64_t frequencies, std::int64_t width, Activation activation)
+    : frequencies_(frequencies),
+      activation_(activation),
+      input_(frequencies, width, true, Initializer::normal(0.02)),
+      output_(width, width, true, Initializer::normal(0.02)) {
+  add_child("mlp.0", input_);
+  add_child("mlp.2", output_);
+}
+
+ops::Variable NoiseEmbedding::forward(const Tensor& level) const {
+  const ops::Variable features(ops::sinusoid(level, frequencies_, precision().residual));
+  const ops::Variable hidden = input_.forward(features);
+  return output_.forward(activation_ == Activation::gelu_tanh ? ops::gelu_tanh(hidden) : ops::silu(hidden),
+                         precision().residual);
+}
+
+}  // namespace tessera::nn

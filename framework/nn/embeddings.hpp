@@ -1,0 +1,31 @@
+#pragma once
+// Invariant: fixed embeddings are computed in float64 and rounded to float32 once, so that every precision
+// of a run sees the same numbers.
+
+#include "nn/layers.hpp"
+
+namespace tessera::nn {
+
+/// Two-dimensional sine-cosine positions [rows*columns, width]: the first half of the channels encodes the
+/// column, the second the row, each as sines then cosines of u * 10000^(-j/(width/4)), where u is the index
+/// divided by `scale`.
+/// @throws Error when width is not a multiple of 4.
+[[nodiscard]] std::vector<float> sincos_positions(std::int64_t rows, std::int64_t columns, std::int64_t width,
+                                                  double scale);
+
+/// MLP(sinusoid(noise level)): "mlp.0", activation, "mlp.2".
+class NoiseEmbedding : public Module {
+ public:
+  enum class Activation { gelu_tanh, silu };
+  NoiseEmbedding(std::int64_t frequencies, std::int64_t width, Activation activation);
+  /// level [batch] -> [batch, width] in the residual type.
+  [[nodiscard]] ops::Variable forward(const Tensor& level) const;
+
+ private:
+  std::int64_t frequencies_;
+  Activation activation_;
+  Linear input_;
+  Linear output_;
+};
+
+}  // namespace tessera::nn

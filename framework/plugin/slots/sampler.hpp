@@ -1,0 +1,32 @@
+#pragma once
+// Slot "sampler": integrates the reverse process with any objective's denoiser.
+
+#include <functional>
+#include <vector>
+
+#include "plugin/slots/objective.hpp"
+
+namespace tessera {
+
+/// Watches a sampler; every member may be empty.
+struct SamplerTrace {
+  std::function<void(int step, int steps, const std::vector<double>& state)> after_step;
+  std::function<void(double sigma, const std::vector<double>& input, const std::vector<double>& denoised)>
+      after_call;
+};
+
+class Sampler {
+ public:
+  static constexpr const char* slot_name = "sampler";
+  struct Spec {};
+  virtual ~Sampler() = default;
+
+  /// @param noise  standard normals of the denoiser's shape
+  /// @param steps  0 for the sampler's own default
+  /// @return the final latents
+  [[nodiscard]] virtual std::vector<double> sample(Denoiser& denoiser, const std::vector<double>& noise,
+                                                   int steps, const SamplerTrace& trace) const = 0;
+  [[nodiscard]] virtual int default_steps() const = 0;
+};
+
+}  // namespace tessera

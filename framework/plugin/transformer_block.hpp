@@ -1,0 +1,50 @@
+#pragma once
+// Invariant: one block serves every stack (mixer, backbone) and both recipes; what differs comes from the
+// feed-forward and modulation slots and from BlockSpec.
+
+#include <memory>
+
+#include "nn/attention.hpp"
+#include "plugin/slots/feed_forward.hpp"
+#include "plugin/slots/modulation.hpp"
+
+namespace tessera {
+
+struct BlockSpec {
+  std::int64_t width = 0;
+  std::int64_t qkv_width = 0;  ///< of self-attention; cross-attention always uses `width`
+  std::int64_t head_dim = 0;
+  bool bias = false;
+  bool norm_gain = true;
+  bool normalise_qk = true;
+  double norm_eps = 1e-6;
+  double output_deviation = 0.02;  ///< of attention and cross-attention output weights
+};
+
+/// Layer-wise scaling (recipes: "qkv width h"): width when the ratio is 1, else the smallest multiple of
+/// 2*head_dim that is at least int(width*ratio).
+[[nodiscard]] std::int64_t scaled_qkv_width(std::int64_t width, double ratio, std::int64_t head_dim);
+
+/// x += gate * SelfAttn(mod(norm1 x)); x += CrossAttn(norm2 x, context); x += gate * FF(mod(norm3 x)).
+class TransformerBlock : public nn::Module {
+ public:
+  /// @param modulation  serves this block as number `index`; outlives it
+  TransformerBlock(const BlockSpec& spec, std::unique_ptr<FeedForward> feed_forward, Modulation& modulation,
+                   std::int64_t index);
+  /// x [batch, tokens, width] in the residual type, context [batch, length, width], prepared: what
+  /// Modulation::prepare made.
+  [[nodiscard]] ops::Variable forward(const ops::Variable& x, const ops::Variable& context,
+                                      const ops::Variable& prepared) const;
+
+ private:
+  nn::LayerNorm norm1_;
+  nn::SelfAttention attention_;
+  nn::LayerNorm norm2_;
+  nn::CrossAttention cross_attention_;
+  nn::LayerNorm norm3_;
+  std::unique_ptr<FeedForward> feed_forward_;
+  const Modulation* modulation_;
+  std::int64_t index_;
+};
+
+}  // namespace tessera

@@ -1,0 +1,58 @@
+#pragma once
+// Invariant: the parts run in the order patch embedding, mixer, masking, blocks, head, unmasking; which parts
+// there are is decided once, from the configuration.
+
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "nn/embeddings.hpp"
+#include "nn/patch.hpp"
+#include "plugin/assembly.hpp"
+#include "plugin/block_stack.hpp"
+#include "plugin/slots/backbone.hpp"
+#include "plugin/slots/patch_mixer.hpp"
+
+namespace tessera {
+
+/// Modulated LayerNorm and a linear map to patch x patch x channels values per token; zero at initialisation.
+class FinalLayer : public nn::Module {
+ public:
+  FinalLayer(std::int64_t width, std::int64_t values, double norm_eps, Modulation& modulation);
+  /// x [batch, tokens, width], vectors [batch, 2, width] -> [batch, tokens, values] in the residual type.
+  [[nodiscard]] ops::Variable forward(const ops::Variable& x, const ops::Variable& vectors) const;
+
+ private:
+  nn::LayerNorm norm_;
+  nn::Linear linear_;
+};
+
+/// The diffusion transformer of MicroDiT: adaptive layer norm, joint q/k norm, cross-attention to captions.
+class Dit : public Backbone {
+ public:
+  Dit(const Config& config, const Spec& spec, Assembly& assembly);
+
+  [[nodiscard]] ops::Variable forward(const Input& input) const override;
+  [[nodiscard]] std::int64_t patch_size() const override { return patch_; }
+  [[nodiscard]] std::int64_t output_channels() const override { return channels_; }
+  [[nodiscard]] const CaptionConditioner& captions() const override { return *captions_; }
+  void set_position_scale(double scale) override;
+
+ private:
+  [[nodiscard]] Tensor positions(std::int64_t rows, std::int64_t columns) const;
+
+  std::int64_t channels_;
+  std::int64_t width_;
+  std::int64_t patch_;
+  double position_scale_;
+  nn::PatchEmbedding patch_embedding_;
+  nn::NoiseEmbedding noise_embedding_;
+  std::unique_ptr<CaptionConditioner> captions_;
+  std::unique_ptr<PatchMixer> mixer_;
+  std::unique_ptr<Modulation> modulation_;
+  std::unique_ptr<BlockStack> blocks_;
+  std::unique_ptr<FinalLayer> final_layer_;
+  mutable std::map<std::pair<std::int64_t, std::int64_t>, Tensor> positions_;  // by rows and columns
+};
+
+}  // namespace tessera
