@@ -7,13 +7,12 @@
 #include <utility>
 
 #include "base/error.hpp"
-#include "comm/gradient_sums.hpp"
+#include "comm/ordered_sums.hpp"
 
 namespace tessera::comm {
 namespace {
 
-// Slices start on a cache line and a vector of either element type.
-constexpr std::size_t granule = 16;
+constexpr std::size_t smallest_bucket = 16;  // elements
 
 std::vector<Slice> cut_into_buckets(std::size_t elements, std::size_t bucket_elements) {
   std::vector<Slice> buckets;
@@ -21,16 +20,6 @@ std::vector<Slice> cut_into_buckets(std::size_t elements, std::size_t bucket_ele
     buckets.push_back({begin, std::min(begin + bucket_elements, elements)});
   }
   return buckets;
-}
-
-/// Calls `body` with a null pointer of the gradients' element type.
-template <class Body>
-void dispatch(DType dtype, Body&& body) {
-  if (dtype == DType::f32) {
-    body(static_cast<float*>(nullptr));
-  } else {
-    body(static_cast<double*>(nullptr));
-  }
 }
 
 /// All-reduces pieces of the buckets, a few at a time in the order of their naming.
@@ -69,7 +58,7 @@ class AllReducer final : public GradientReducer {
     while (flying_.size() < flying_at_most && !waiting_.empty()) {
       const Slice piece = waiting_.front();
       waiting_.pop_front();
-      dispatch(dtype(), [&]<class T>(T*) {
+      dispatch_gradient_type(dtype(), [&]<class T>(T*) {
         T* const values = reinterpret_cast<T*>(gradients().data());
         flying_.push_back(world().start_all_reduce_sum(std::span(values + piece.begin, piece.size())));
       });
@@ -96,7 +85,7 @@ class WindowReducer final : public GradientReducer {
   void complete() override {
     // Every rank has entered finish(), so all gradients are written. Rank r reads slice r of every segment
     // and writes slice r of its own: no rank reads what another writes.
-    dispatch(dtype(), [&]<class T>(T*) {
+    dispatch_gradient_type(dtype(), [&]<class T>(T*) {
       std::vector<const T*> sources;
       for (int r = 0; r < world().size(); ++r) {
         sources.push_back(reinterpret_cast<const T*>(gradients().segment(r)) + my_slice().begin);
@@ -115,12 +104,8 @@ Placement gradient_placement(const Communicator& world) {
 
 GradientReducer::GradientReducer(Communicator world, Communicator sharers, SharedArena gradients, DType dtype,
                                  std::size_t elements, std::size_t bucket_bytes)
-    : world_(std::move(world)),
-      sharers_(std::move(sharers)),
-      gradients_(std::move(gradients)),
-      dtype_(dtype),
-      slice_(slice_of(elements, sharers_.rank(), sharers_.size(), granule)),
-      buckets_(cut_into_buckets(elements, std::max(bucket_bytes / size_of(dtype), granule))),
+    : SummedGradients(std::move(world), std::move(sharers), std::move(gradients), dtype, elements),
+      buckets_(cut_into_buckets(elements, std::max(bucket_bytes / size_of(dtype), smallest_bucket))),
       named_(buckets_.size(), false) {}
 
 void GradientReducer::bucket_ready(std::size_t index) {
@@ -143,22 +128,14 @@ void GradientReducer::finish() {
   if (!buckets_.empty()) ready_up_to(buckets_.back().end);
   // A rank that still computes may read the parameters that this one is about to update, whether or not its
   // gradients have arrived.
-  if (sharers_.size() > 1) sharers_.barrier();
+  if (sharers().size() > 1) sharers().barrier();
   complete();
-}
-
-double GradientReducer::sum_of_squares() const {
-  double sum = 0.0;
-  dispatch(dtype_, [&]<class T>(T*) {
-    sum = comm::sum_of_squares(reinterpret_cast<const T*>(gradients_.data()) + slice_.begin, slice_.size());
-  });
-  return sharers_.ordered_sum(sum);
 }
 
 void GradientReducer::publish() {
   named_.assign(named_.size(), false);
   first_unnamed_ = 0;
-  if (sharers_.size() > 1) sharers_.barrier();
+  SummedGradients::publish();
 }
 
 std::unique_ptr<GradientReducer> make_gradient_reducer(const Communicator& world,
@@ -166,14 +143,6 @@ std::unique_ptr<GradientReducer> make_gradient_reducer(const Communicator& world
                                                        std::size_t elements,
                                                        const GradientReducerOptions& options) {
   constexpr const char* where = "gradient reduction";
-  if (dtype != DType::f32 && dtype != DType::f64) {
-    throw Error(std::string("gradients are summed in float32 or float64, not ") + name_of(dtype), where);
-  }
-  if (elements * size_of(dtype) > gradients.bytes()) {
-    throw Error("the arena of " + std::to_string(gradients.bytes()) + " bytes is too small for " +
-                    std::to_string(elements) + ' ' + name_of(dtype) + " gradients",
-                where);
-  }
   switch (gradients.placement()) {
     case Placement::per_rank:
       if (!world.on_one_node()) {

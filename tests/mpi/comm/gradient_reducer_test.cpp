@@ -55,7 +55,7 @@ std::vector<T> train(Placement gradient_memory, Placement parameter_memory, std:
   T* const p = reinterpret_cast<T*>(parameters.data());
   std::vector<T> expected_parameters(count);
 
-  for (int step = 0; step < 6; ++step) {
+  for (int step = 0; step < 4; ++step) {
     const std::vector<T> own = gradients_of<T>(world().rank(), count, step);
     const std::vector<T> before(p, p + count);
     for (std::size_t begin = 0; begin < count; begin += 777) {
@@ -105,7 +105,7 @@ std::vector<T> train(Placement gradient_memory, Placement parameter_memory, std:
 
 TYPED_TEST(Reducers, EveryPlacementTrainsTheSameParametersWhateverTheTiming) {
   using T = TypeParam;
-  for (const std::size_t count : {1UL, 16UL, 17UL, 5000UL, 20011UL}) {
+  for (const std::size_t count : {1UL, 17UL, 20011UL}) {
     const std::vector<T> window = train<T>(Placement::per_rank, Placement::shared, count, false);
     const std::vector<T> window_slow = train<T>(Placement::per_rank, Placement::shared, count, true);
     EXPECT_EQ(window, window_slow);

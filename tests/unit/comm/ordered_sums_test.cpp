@@ -1,4 +1,4 @@
-#include "comm/gradient_sums.hpp"
+#include "comm/ordered_sums.hpp"
 
 #include <gtest/gtest.h>
 
@@ -18,11 +18,11 @@ std::vector<T> random_values(std::size_t count, unsigned seed) {
 }
 
 template <class T>
-class GradientSums : public testing::Test {};
+class OrderedSums : public testing::Test {};
 using Types = testing::Types<float, double>;
-TYPED_TEST_SUITE(GradientSums, Types);
+TYPED_TEST_SUITE(OrderedSums, Types);
 
-TYPED_TEST(GradientSums, AddInRankOrderToTheLastBit) {
+TYPED_TEST(OrderedSums, AddInRankOrderToTheLastBit) {
   using T = TypeParam;
   for (const std::size_t count : {0UL, 1UL, 17UL, 2048UL, 5000UL}) {
     for (std::size_t ranks = 1; ranks < 5; ++ranks) {
@@ -45,7 +45,7 @@ TYPED_TEST(GradientSums, AddInRankOrderToTheLastBit) {
   }
 }
 
-TYPED_TEST(GradientSums, SquaresAreSummedInDouble) {
+TYPED_TEST(OrderedSums, SquaresAreSummedInDouble) {
   using T = TypeParam;
   for (const std::size_t count : {0UL, 1UL, 15UL, 16UL, 33UL, 2048UL, 100003UL}) {
     const std::vector<T> values = random_values<T>(count, 3);
@@ -56,7 +56,7 @@ TYPED_TEST(GradientSums, SquaresAreSummedInDouble) {
   }
 }
 
-TEST(GradientSums, SquaresThatFloatCannotHoldAreNotLost) {
+TEST(OrderedSums, SquaresThatFloatCannotHoldAreNotLost) {
   const std::vector<float> values{1e30F, 1e-30F, 3.0F};
   EXPECT_NEAR(sum_of_squares(values.data(), 1) / 1e60, 1.0, 1e-6);
   EXPECT_NEAR(sum_of_squares(values.data() + 1, 1) / 1e-60, 1.0, 1e-6);

@@ -1,4 +1,4 @@
-#include "comm/gradient_sums.hpp"
+#include "comm/ordered_sums.hpp"
 
 #include <Kokkos_Core.hpp>
 #include <algorithm>

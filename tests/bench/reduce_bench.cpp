@@ -1,0 +1,137 @@
+// Times one summation of a gradient arena over the ranks, per strategy, against a memcpy of the same bytes by
+// the same ranks at the same time. Run under mpirun with no more ranks than free cores:
+//
+//   mpirun -n 2 reduce_bench [MEBIBYTES...]
+//
+// Prints one JSON object: times in milliseconds, the least of several repetitions in turn, on the slowest
+// rank.
+#include <Kokkos_Core.hpp>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "comm/common_gradients.hpp"
+#include "comm/environment.hpp"
+#include "comm/gradient_reducer.hpp"
+#include "comm/job.hpp"
+#include "tensor/allocator.hpp"
+
+namespace {
+
+using namespace tessera;
+using comm::Communicator;
+using comm::Placement;
+using comm::SharedArena;
+
+double milliseconds(const Communicator& world, const std::function<void()>& work) {
+  using Clock = std::chrono::steady_clock;
+  world.barrier();
+  const auto start = Clock::now();
+  work();
+  double elapsed = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+  world.all_reduce(std::span(&elapsed, 1), comm::Reduction::max);
+  return elapsed;
+}
+
+std::string measure(const Communicator& world, std::size_t mebibytes) {
+  const std::size_t bytes = mebibytes << 20;
+  const std::size_t count = bytes / sizeof(float);
+  std::map<std::string, double> best;
+  const auto note = [&](const std::string& name, double ms) {
+    const auto [at, first] = best.try_emplace(name, ms);
+    if (!first) at->second = std::min(at->second, ms);
+  };
+
+  std::unique_ptr<SharedArena> window;
+  std::unique_ptr<SharedArena> own;
+  note("make_window", milliseconds(world, [&] {
+         window = std::make_unique<SharedArena>(world, bytes, Placement::per_rank);
+       }));
+  note("make_private", milliseconds(world, [&] {
+         own = std::make_unique<SharedArena>(world, bytes, Placement::private_memory);
+       }));
+  const auto first_touch = [](const SharedArena& arena) { std::memset(arena.data(), 0, arena.bytes()); };
+  note("first_touch_window", milliseconds(world, [&] { first_touch(*window); }));
+  note("first_touch_private", milliseconds(world, [&] { first_touch(*own); }));
+  const auto in_window = make_gradient_reducer(world, *window, DType::f32, count);
+  const auto in_buckets = make_gradient_reducer(world, *own, DType::f32, count);
+
+  // A backward that does nothing but write its gradients, one parameter of 4 MiB after the other.
+  const SharedArena once(world, bytes, Placement::shared);
+  std::vector<comm::Slice> parameters;
+  for (std::size_t at = 0; at < count; at += std::size_t{1} << 20)
+    parameters.push_back({at, at + (1U << 20)});
+  comm::CommonGradients common(world, once, DType::f32, count, parameters);
+  const auto write = [&](float* gradient, std::size_t n) {
+    std::fill(gradient, gradient + n, static_cast<float>(n % 7));
+  };
+
+  for (int repetition = 0; repetition < 7; ++repetition) {
+    note("memcpy", milliseconds(world, [&] { std::memcpy(own->data(), window->data(), bytes); }));
+    for (const auto& [name, reducer] :
+         {std::pair{"window", in_window.get()}, {"buckets", in_buckets.get()}}) {
+      note(name, milliseconds(world, [&reducer = reducer] {
+             reducer->finish();
+             reducer->publish();
+           }));
+    }
+    note("write_and_sum_window", milliseconds(world, [&] {
+           for (const comm::Slice p : parameters) {
+             write(reinterpret_cast<float*>(window->data()) + p.begin, p.size());
+           }
+           in_window->finish();
+           in_window->publish();
+         }));
+    note("write_and_sum_common", milliseconds(world, [&] {
+           for (std::size_t i = 0; i < parameters.size(); ++i) {
+             const Tensor gradient =
+                 Tensor::empty({static_cast<std::int64_t>(parameters[i].size())}, DType::f32);
+             write(gradient.data<float>(), parameters[i].size());
+             common.contribute(i, gradient);
+           }
+           common.finish();
+           common.publish();
+         }));
+    double norm = 0.0;
+    note("sum_of_squares", milliseconds(world, [&] { norm += in_window->sum_of_squares(); }));
+  }
+
+  std::string json = "    {\"mebibytes\": " + std::to_string(mebibytes);
+  for (const auto& [name, ms] : best) {
+    char number[64];
+    std::snprintf(number, sizeof(number), ", \"%s_ms\": %.3f", name.c_str(), ms);
+    json += number;
+  }
+  return json + "}";
+}
+
+ExitCode run(const Communicator& world, const std::vector<std::size_t>& sizes) {
+  std::string rows;
+  for (const std::size_t size : sizes) rows += (rows.empty() ? "" : ",\n") + measure(world, size);
+  if (world.rank() == 0) {
+    std::printf(
+        "{\n  \"benchmark\": \"gradient reduction\",\n  \"ranks\": %d,\n  \"results\": [\n%s\n  ]\n}\n",
+        world.size(), rows.c_str());
+  }
+  return ExitCode::done;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const comm::Environment mpi;
+  const Kokkos::ScopeGuard kokkos(argc, argv);
+  keep_freed_memory();
+  std::vector<std::size_t> sizes;
+  for (int i = 1; i < argc; ++i) sizes.push_back(std::strtoul(argv[i], nullptr, 10));
+  if (sizes.empty()) sizes = {4, 64, 256};
+  return comm::guard([&](const Communicator& world) { return run(world, sizes); },
+                     [](const Error& error, int rank) {
+                       std::fprintf(stderr, "reduce_bench: rank %d: %s\n", rank, error.what());
+                     });
+}
