@@ -1,8 +1,12 @@
 #include "comm/communicator.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <numeric>
+#include <string>
 
 #include "base/error.hpp"
 
@@ -93,13 +97,21 @@ TEST(Communicator, AddsDoublesInRankOrder) {
 }
 
 TEST(Communicator, KnowsItsNode) {
-  EXPECT_TRUE(world().on_one_node());
-  EXPECT_EQ(world().node_size(), world().size());
   const Communicator node = world().node();
   EXPECT_EQ(node.rank(), world().node_rank());
-  EXPECT_EQ(node.ordered_sum(1.0), world().size());
+  EXPECT_EQ(node.size(), world().node_size());
+  EXPECT_TRUE(node.on_one_node());
+  EXPECT_EQ(node.ordered_sum(1.0), world().node_size());
   EXPECT_EQ(world().alone().size(), 1);
   EXPECT_EQ(world().alone().ordered_sum(2.0), 2.0);
+  // The host name decides who shares a node, and the ranks of a node are counted in rank order.
+  std::array<char, 256> host{};
+  ASSERT_EQ(gethostname(host.data(), host.size() - 1), 0);
+  const std::vector<std::string> hosts = world().gather(host.data());
+  const auto own = static_cast<std::ptrdiff_t>(world().rank());
+  EXPECT_EQ(std::count(hosts.begin(), hosts.end(), host.data()), world().node_size());
+  EXPECT_EQ(std::count(hosts.begin(), hosts.begin() + own, host.data()), world().node_rank());
+  EXPECT_EQ(world().on_one_node(), world().node_size() == world().size());
 }
 
 TEST(Communicator, WhatOneRankMeetsAllRanksThrow) {

@@ -36,8 +36,8 @@ TEST(SharedArena, IsAlignedAndZeroed) {
 }
 
 TEST(SharedArena, OneSegmentIsTheSameMemoryForAll) {
-  const auto ranks = static_cast<std::size_t>(world().size());
-  const auto own = static_cast<std::size_t>(world().rank());
+  const auto ranks = static_cast<std::size_t>(world().node_size());
+  const auto own = static_cast<std::size_t>(world().node_rank());
   const SharedArena arena(world(), 100000 * ranks * 8, Placement::shared);
   for (int round = 1; round < 20; ++round) {
     std::int64_t* const values = numbers(arena.data());
@@ -55,9 +55,9 @@ TEST(SharedArena, OneSegmentIsTheSameMemoryForAll) {
 TEST(SharedArena, SegmentsPerRankAreSeenByAllAndDoNotOverlap) {
   const SharedArena arena(world(), 8 * 1000, Placement::per_rank);
   EXPECT_EQ(arena.data(), arena.segment(world().node_rank()));
-  for (int i = 0; i < 1000; ++i) numbers(arena.data())[i] = 1000 * world().rank() + i;
+  for (int i = 0; i < 1000; ++i) numbers(arena.data())[i] = 1000 * world().node_rank() + i;
   world().barrier();
-  for (int r = 0; r < world().size(); ++r) {
+  for (int r = 0; r < world().node_size(); ++r) {
     for (int i = 0; i < 1000; ++i) ASSERT_EQ(numbers(arena.segment(r))[i], 1000 * r + i);
   }
   world().barrier();
