@@ -96,9 +96,9 @@ void swiglu_backward(std::int64_t count, const T* gate, const T* value, const T*
         const A g = static_cast<A>(gate[i]);
         const A v = static_cast<A>(value[i]);
         const A d = static_cast<A>(dy[i]);
-        const A s = math::sigmoid(g);
-        put(dgate[i], d * v * s * (A(1) + g * (A(1) - s)), add_gate);
-        put(dvalue[i], d * g * s, add_value);
+        const math::Logistic<A> s = math::logistic(g);
+        put(dgate[i], d * v * (s.value + g * s.slope), add_gate);
+        put(dvalue[i], d * g * s.value, add_value);
       });
 }
 // One gradient only: the other input is a constant, or both inputs are one variable.
