@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "compute/cost.hpp"
+#include "compute/matmul_onednn.hpp"
 #include "unit/ops/gradient_check.hpp"
 
 namespace tessera {
@@ -122,6 +123,57 @@ TEST(Matmul, EveryCombination) {
   }
 }
 
+/// oneDNN serves what it has no kernel for by plain loops ("ref"), a hundred times slower; nothing of ours
+/// may end there.
+TEST(Matmul, NothingFallsToTheReferenceLoops) {
+  for (const std::int64_t batch : {1, 8}) {
+    for (const std::int64_t m : {1, 8, 77, 512}) {
+      for (const std::int64_t n : {16, 512, 2048}) {
+        for (const std::int64_t k : {16, 512}) {
+          for (const std::int64_t padding : {0, 5}) {
+            for (int bits = 0; bits < 32; ++bits) {
+              const bool ta = (bits & 1) != 0;
+              const bool tb = (bits & 2) != 0;
+              const bool accumulate = (bits & 4) != 0;
+              const bool bf16 = (bits & 8) != 0;
+              const bool mixed = (bits & 16) != 0;
+              if ((bf16 && !compute::onednn::multiplies_bf16()) || (mixed && !bf16)) continue;
+              const DType in = bf16 ? DType::bf16 : DType::f32;
+              const DType out = mixed ? DType::f32 : in;
+              compute::onednn::Product product{.batch = batch,
+                                               .m = m,
+                                               .n = n,
+                                               .k = k,
+                                               .a_row = (ta ? m : k) + padding,
+                                               .b_row = (tb ? k : n) + padding,
+                                               .c_row = n + padding,
+                                               .a_batch = 0,
+                                               .b_batch = 0,
+                                               .c_batch = 0,
+                                               .input_type = in,
+                                               .output_type = out,
+                                               .bias_type = DType::f32,
+                                               .has_bias = !accumulate,
+                                               .transpose_a = ta,
+                                               .transpose_b = tb,
+                                               .accumulate = accumulate,
+                                               .threads = 0};
+              if (batch > 1) {
+                product.a_batch = product.a_row * (ta ? k : m);
+                product.b_batch = product.b_row * (tb ? n : k);
+                product.c_batch = product.c_row * m;
+              }
+              const std::string name = compute::onednn::implementation_of(product, 1);
+              EXPECT_EQ(name.find("ref"), std::string::npos)
+                  << name << " for " << batch << "x" << Shape{m, n, k}.to_string() << " bits " << bits;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(Matmul, SharedOperands) {
   for (const bool ta : {false, true}) {
     for (const bool tb : {false, true}) {
@@ -134,6 +186,20 @@ TEST(Matmul, SharedOperands) {
       c.share_b = false;
       run_all_types(c);
     }
+  }
+}
+
+/// Sizes on both sides of the limits at which another driver takes over.
+TEST(Matmul, LargerSizes) {
+  for (const Case& c : std::vector<Case>{{1, 20, 24, 520, true},
+                                         {3, 20, 24, 520, true},
+                                         {3, 20, 24, 520, true, false, true},
+                                         {1, 530, 520, 64, false, false, true},
+                                         {1, 530, 520, 64, false, true, true},
+                                         {2, 530, 520, 64, true, false, true},
+                                         {1, 260, 24, 32, false, false},
+                                         {1, 9, 24, 32, false, true}}) {
+    run_all_types(c);
   }
 }
 
