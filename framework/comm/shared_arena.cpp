@@ -94,9 +94,21 @@ MemoryFile open_on_node(const Communicator& node, std::size_t bytes) {
   return file;
 }
 
-/// Makes the pages of [begin, end) exist, on the memory bank of the calling rank.
-void reserve(const MemoryFile& file, Slice range) {
+std::shared_ptr<void> map(int descriptor, std::size_t bytes) {
+  const int flags = descriptor >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
+  void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, descriptor, 0);
+  if (memory == MAP_FAILED) throw system_error("mapping " + mebibytes(bytes) + " failed");
+  madvise(memory, bytes, MADV_HUGEPAGE);  // advice only: fewer page faults where the system allows it
+  return {memory, [bytes](void* m) { munmap(m, bytes); }};
+}
+
+/// Makes the pages of `range` of the mapped file exist, on the memory bank of the calling rank.
+void reserve(const MemoryFile& file, void* memory, Slice range) {
   if (range.size() == 0) return;
+#ifdef MADV_POPULATE_WRITE
+  // Unlike fallocate() this heeds the advice on huge pages; kernels before 5.14 do not know it.
+  if (madvise(static_cast<std::byte*>(memory) + range.begin, range.size(), MADV_POPULATE_WRITE) == 0) return;
+#endif
   int result = 0;
   do {
     result =
@@ -105,14 +117,6 @@ void reserve(const MemoryFile& file, Slice range) {
   if (result == 0 || errno == EOPNOTSUPP) return;
   throw Error("the system refused " + mebibytes(range.size()) + ": " + std::strerror(errno), where,
               too_small_remedy);
-}
-
-std::shared_ptr<void> map(int descriptor, std::size_t bytes) {
-  const int flags = descriptor >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
-  void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, descriptor, 0);
-  if (memory == MAP_FAILED) throw system_error("mapping " + mebibytes(bytes) + " failed");
-  madvise(memory, bytes, MADV_HUGEPAGE);  // advice only: fewer page faults where the system allows it
-  return {memory, [bytes](void* m) { munmap(m, bytes); }};
 }
 
 void require_available(std::size_t bytes) {
@@ -156,8 +160,8 @@ SharedArena::SharedArena(const Communicator& world, std::size_t bytes, Placement
           "Start all ranks of a node in one container (one set of process numbers), or keep parameters "
           "and gradients in private memory.");
     }
-    reserve(file, slice_of(total, world.node_rank(), world.node_size(), page_size()));
     owner_ = map(file.descriptor(), total);
+    reserve(file, owner_.get(), slice_of(total, world.node_rank(), world.node_size(), page_size()));
   });
   auto* const base = static_cast<std::byte*>(owner_.get());
   for (std::size_t r = 0; r < ranks; ++r) segments_.push_back(one_segment ? base : base + r * segment_bytes);
