@@ -11,11 +11,16 @@ Linear::Linear(std::int64_t in, std::int64_t out, bool bias, Initializer weight,
   if (bias) bias_ = &declare("bias", {out}, Initializer::constant(0), options);
 }
 
-ops::Variable Linear::forward(const ops::Variable& x) const { return forward(x, precision().compute); }
+ops::Variable Linear::forward(const ops::Variable& x) const { return forward(x, precision().activation); }
 
 ops::Variable Linear::forward(const ops::Variable& x, DType result_type) const {
   return ops::linear(ops::cast(x, precision().compute), weight_.value(),
                      bias_ == nullptr ? ops::Variable() : bias_->master(), result_type);
+}
+
+ops::Variable Linear::forward_exact(const ops::Variable& x) const {
+  return ops::linear(ops::cast(x, precision().parameter), weight_.master(),
+                     bias_ == nullptr ? ops::Variable() : bias_->master(), precision().parameter);
 }
 
 LayerNorm::LayerNorm(std::int64_t width, bool gain, double eps) : eps_(eps) {
@@ -23,13 +28,14 @@ LayerNorm::LayerNorm(std::int64_t width, bool gain, double eps) : eps_(eps) {
 }
 
 ops::Variable LayerNorm::forward(const ops::Variable& x) const {
-  return ops::layer_norm(x, gain_ == nullptr ? ops::Variable() : gain_->master(), eps_, precision().compute);
+  return ops::layer_norm(x, gain_ == nullptr ? ops::Variable() : gain_->master(), eps_,
+                         precision().activation);
 }
 
 ops::Variable LayerNorm::modulated(const ops::Variable& x, const ops::Variable& modulation,
                                    std::int64_t shift, std::int64_t scale) const {
   return ops::modulated_layer_norm(x, gain_ == nullptr ? ops::Variable() : gain_->master(), modulation, shift,
-                                   scale, eps_, precision().compute);
+                                   scale, eps_, precision().activation);
 }
 
 }  // namespace tessera::nn

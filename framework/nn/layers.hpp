@@ -16,6 +16,9 @@ class Linear : public Module {
   /// @param result_type  type of y; by default the compute type
   [[nodiscard]] ops::Variable forward(const ops::Variable& x) const;
   [[nodiscard]] ops::Variable forward(const ops::Variable& x, DType result_type) const;
+  /// The same product in the parameters' own type, whatever the compute type: for the few small products
+  /// whose rounding decides something (routing).
+  [[nodiscard]] ops::Variable forward_exact(const ops::Variable& x) const;
 
   [[nodiscard]] std::int64_t in() const { return in_; }
   [[nodiscard]] std::int64_t out() const { return out_; }

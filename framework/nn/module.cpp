@@ -3,9 +3,9 @@
 namespace tessera::nn {
 
 Precision Precision::named(const std::string& name) {
-  if (name == "float32") return {DType::f32, DType::f32, DType::f32};
-  if (name == "bfloat16") return {DType::f32, DType::bf16, DType::f32};
-  if (name == "float64") return {DType::f64, DType::f64, DType::f64};
+  if (name == "float32") return {DType::f32, DType::f32, DType::f32, DType::f32};
+  if (name == "bfloat16") return {DType::f32, DType::bf16, DType::f32, DType::f32};
+  if (name == "float64") return {DType::f64, DType::f64, DType::f64, DType::f64};
   throw Error("unknown precision '" + name + "'", {}, "use float32, bfloat16 or float64");
 }
 

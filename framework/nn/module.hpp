@@ -16,9 +16,10 @@ namespace tessera::nn {
 
 /// The element types of a run (DESIGN, "Precision is a policy").
 struct Precision {
-  DType parameter = DType::f32;  ///< parameters, gradients, optimizer state: float32 or float64
-  DType compute = DType::f32;    ///< matrix products and the activations between them
-  DType residual = DType::f32;   ///< the residual stream, norms' statistics and the conditioning vectors
+  DType parameter = DType::f32;   ///< parameters, gradients, optimizer state: float32 or float64
+  DType compute = DType::f32;     ///< factors of matrix products
+  DType activation = DType::f32;  ///< what products leave and elementwise operations pass on
+  DType residual = DType::f32;    ///< the residual stream, norms' statistics and the conditioning vectors
 
   /// "float32", "bfloat16" or "float64". @throws Error on another name.
   static Precision named(const std::string& name);

@@ -31,13 +31,12 @@ class EdmDenoiser : public Denoiser {
   std::vector<double> denoise(const std::vector<double>& x, double sigma) override {
     const ops::NoGradScope no_grad;
     // As published: state in float64, but the network and its preconditioning see float32 values.
-    const double level = static_cast<float>(sigma);
-    const edm::Coefficients<double> c = edm::coefficients(level, settings_.sigma_data);
+    const edm::Coefficients<float> c =
+        edm::coefficients(static_cast<float>(sigma), static_cast<float>(settings_.sigma_data));
     const std::size_t count = x.size();
     const std::size_t copies = guided() ? 2 : 1;
     std::vector<double> input(count * copies);
-    for (std::size_t i = 0; i < input.size(); ++i)
-      input[i] = c.in * static_cast<double>(static_cast<float>(x[i % count]));
+    for (std::size_t i = 0; i < input.size(); ++i) input[i] = c.in * static_cast<float>(x[i % count]);
     const std::int64_t rows = shape_[0] * static_cast<std::int64_t>(copies);
     const std::vector<double> levels(static_cast<std::size_t>(rows), c.noise);
     const DType type = network_.precision().residual;
@@ -51,7 +50,7 @@ class EdmDenoiser : public Denoiser {
     std::vector<double> denoised(count);
     for (std::size_t i = 0; i < count; ++i) {
       const double f = guided() ? raw[count + i] + guidance_ * (raw[i] - raw[count + i]) : raw[i];
-      denoised[i] = c.skip * static_cast<double>(static_cast<float>(x[i])) + c.out * f;
+      denoised[i] = c.skip * static_cast<float>(x[i]) + static_cast<double>(c.out) * f;
     }
     return denoised;
   }

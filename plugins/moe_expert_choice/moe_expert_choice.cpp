@@ -27,12 +27,11 @@ class ExpertChoice : public FeedForward {
   ops::Variable forward(const ops::Variable& x) const override {
     const std::int64_t tokens = x.shape()[1];
     // Softmax over the experts of each token, but top-k over the tokens of each expert.
-    const ops::Variable probabilities =
-        ops::softmax(gate_.forward(x, precision().residual), precision().residual);
+    const ops::Variable probabilities = ops::softmax(gate_.forward_exact(x), precision().residual);
     const auto count =
         static_cast<std::int64_t>(capacity_ * static_cast<double>(tokens) / static_cast<double>(experts_));
     const Tensor chosen = nn::choose_tokens(probabilities.value(), std::min(count, tokens));
-    const ops::Variable picked = ops::gather_chosen(x, chosen);
+    const ops::Variable picked = ops::gather_chosen(ops::cast(x, precision().compute), chosen);
     const ops::Variable hidden = ops::gelu_erf(ops::grouped_linear(picked, input_.value()));
     return ops::scatter_chosen(ops::grouped_linear(hidden, output_.value()), probabilities, chosen);
   }

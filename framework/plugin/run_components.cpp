@@ -1,0 +1,32 @@
+#include "plugin/run_components.hpp"
+
+namespace tessera {
+
+RunComponents::RunComponents(const Registry& registry, const ConfigTree& configuration)
+    : outer_(registry, configuration), model_(registry, configuration.table("model")) {
+  codec_ = outer_.make<Codec>("codec", {});
+  text_encoder_ = outer_.make<TextEncoder>("text_encoder", {});
+  backbone_ = model_.make<Backbone>("backbone", {.channels = codec_->channels(),
+                                                 .caption_width = text_encoder_->width(),
+                                                 .caption_length = text_encoder_->length()});
+  masking_ = model_.make<Masking>("masking", {});
+  objective_ = outer_.make<Objective>("objective", {});
+  sampler_ = outer_.make<Sampler>("sampler", {});
+}
+
+ConfigTree RunComponents::resolved() const {
+  ConfigTree tree = outer_.resolved();
+  tree.insert("model", model_.resolved());
+  return tree;
+}
+
+void RunComponents::set_objective(const ConfigTree& overrides) {
+  ConfigTree configuration = outer_.configuration();
+  ConfigTree stage;
+  stage.insert("objective", overrides);
+  configuration.merge(stage);
+  Assembly assembly(outer_.registry(), configuration);
+  objective_ = assembly.make<Objective>("objective", {});
+}
+
+}  // namespace tessera

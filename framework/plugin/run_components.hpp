@@ -1,0 +1,47 @@
+#pragma once
+// Invariant: everything a run selects by name is made here, from one configuration, so that training,
+// sampling, planning and tests assemble a model in the same way.
+
+#include <memory>
+
+#include "plugin/assembly.hpp"
+#include "plugin/slots/backbone.hpp"
+#include "plugin/slots/codec.hpp"
+#include "plugin/slots/masking.hpp"
+#include "plugin/slots/objective.hpp"
+#include "plugin/slots/sampler.hpp"
+#include "plugin/slots/text_encoder.hpp"
+
+namespace tessera {
+
+/// The components of a configuration with the tables [codec], [text_encoder], [model.backbone] and the other
+/// [model.*] slots, [model.masking], [objective] and [sampler].
+class RunComponents {
+ public:
+  /// Builds without memory for parameters. @throws Error on an unknown component or a bad setting.
+  RunComponents(const Registry& registry, const ConfigTree& configuration);
+
+  [[nodiscard]] const Codec& codec() const { return *codec_; }
+  [[nodiscard]] const TextEncoder& text_encoder() const { return *text_encoder_; }
+  [[nodiscard]] Backbone& backbone() { return *backbone_; }
+  [[nodiscard]] const Masking& masking() const { return *masking_; }
+  [[nodiscard]] const Objective& objective() const { return *objective_; }
+  [[nodiscard]] const Sampler& sampler() const { return *sampler_; }
+  /// Every table this made, defaults included.
+  [[nodiscard]] ConfigTree resolved() const;
+
+  /// Makes the objective anew with `overrides` laid over [objective] (a stage's own noise distribution).
+  void set_objective(const ConfigTree& overrides);
+
+ private:
+  Assembly outer_;
+  Assembly model_;
+  std::unique_ptr<Codec> codec_;
+  std::unique_ptr<TextEncoder> text_encoder_;
+  std::unique_ptr<Backbone> backbone_;
+  std::unique_ptr<Masking> masking_;
+  std::unique_ptr<Objective> objective_;
+  std::unique_ptr<Sampler> sampler_;
+};
+
+}  // namespace tessera

@@ -1,0 +1,55 @@
+#pragma once
+// Invariant: one update reads and writes every array of its range once: decay, moments, step, the running
+// average and the copy in the compute type are one kernel, because the update is bound by memory traffic.
+
+#include <cstdint>
+
+#include "nn/parameter_store.hpp"
+
+namespace tessera::train {
+
+struct AdamWSettings {
+  double weight_decay = 0.1;  ///< decoupled, scaled by the learning rate, applied to every parameter
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+};
+
+/// What changes from one update to the next.
+struct UpdateScalars {
+  double learning_rate = 0;
+  double gradient_scale = 1;  ///< clipping: min(1, c / (norm + 1e-6))
+  /// Smoothing s of average = s average + (1 - s) value; 1 leaves the average alone, 0 restarts it from the
+  /// new value.
+  double average_smoothing = 1;
+};
+
+/// AdamW (Loshchilov and Hutter 2019): w <- w (1 - lr wd); w <- w - lr m_hat / (sqrt(v_hat) + eps), with lr
+/// times the parameter's learning-rate factor.
+class AdamW {
+ public:
+  /// Zero moments in arenas "first_moment" and "second_moment", and with `average` a copy of the values in
+  /// "average" (exponential moving average of the weights).
+  AdamW(nn::ParameterStore& store, const AdamWSettings& settings, bool average,
+        const nn::ArenaMaker& maker = {});
+
+  /// Updates the elements [begin, end) of the arena. Every rank calls it once per step, with its own range.
+  void update(const UpdateScalars& scalars, std::int64_t begin, std::int64_t end);
+  void update(const UpdateScalars& scalars) { update(scalars, 0, store_.arena_elements()); }
+
+  [[nodiscard]] std::int64_t updates() const { return updates_; }
+  void set_updates(std::int64_t updates) { updates_ = updates; }
+  [[nodiscard]] const Tensor& first_moment() const { return first_; }
+  [[nodiscard]] const Tensor& second_moment() const { return second_; }
+  [[nodiscard]] const Tensor& average() const { return average_; }  ///< undefined without one
+
+ private:
+  nn::ParameterStore& store_;
+  AdamWSettings settings_;
+  std::int64_t updates_ = 0;
+  Tensor first_;
+  Tensor second_;
+  Tensor average_;
+};
+
+}  // namespace tessera::train

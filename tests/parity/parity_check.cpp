@@ -1,0 +1,118 @@
+// parity_check FILE.h5... [--dtype f64|f32|bf16] [--tolerance X]
+// Replays recorded runs of the official code and compares every output and gradient. Exit code 0 when all
+// agree, 1 when one does not, 2 on wrong usage.
+
+#include <Kokkos_Core.hpp>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "cases.hpp"
+#include "nn/routing_tape.hpp"
+
+namespace tessera::parity {
+namespace {
+
+struct Arguments {
+  std::vector<std::string> files;
+  std::string precision = "f64";
+  double tolerance = 0;  // 0: the precision's own
+};
+
+Arguments parse(int argc, char** argv) {
+  Arguments arguments;
+  const auto usage = [](const std::string& what) {
+    return Error(what, "parity_check", "parity_check FILE.h5... [--dtype f64|f32|bf16] [--tolerance X]",
+                 ExitCode::usage);
+  };
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    const bool has_value = i + 1 < argc;
+    if (word == "--dtype" && has_value) {
+      arguments.precision = argv[++i];
+    } else if (word == "--tolerance" && has_value) {
+      std::size_t used = 0;
+      const std::string number = argv[++i];
+      try {
+        arguments.tolerance = std::stod(number, &used);
+      } catch (const std::exception&) {
+        used = 0;
+      }
+      if (used != number.size() || !(arguments.tolerance > 0))
+        throw usage("'" + number + "' is no tolerance");
+    } else if (word.starts_with("--")) {
+      throw usage("unknown option '" + word + "', or its value is missing");
+    } else {
+      arguments.files.push_back(word);
+    }
+  }
+  if (arguments.files.empty()) throw usage("no file was named");
+  return arguments;
+}
+
+CaseBody body_of(const std::string& kind, const std::string& path) {
+  if (kind == "microdit_forward") return run_forward;
+  if (kind == "microdit_edm_loss") return run_edm_loss;
+  if (kind == "microdit_sampler") return run_sampler;
+  if (kind == "microdit_train") return run_training;
+  throw Error("the case kind '" + kind + "' is unknown", path,
+              "use a file of kind microdit_forward, microdit_edm_loss, microdit_sampler or microdit_train");
+}
+
+nn::Precision precision_of(const std::string& name) {
+  if (name == "f64") return nn::Precision::named("float64");
+  return nn::Precision::named(name == "f32" ? "float32" : "bfloat16");
+}
+
+void check_file(const std::string& path, const Arguments& arguments, const Registry& registry,
+                Comparison& comparison) {
+  Fixture fixture(path);
+  for (const std::string& one_case : fixture.cases()) {
+    fixture.select(one_case);
+    ReferenceModel model = build_model(fixture, registry, precision_of(arguments.precision));
+    const CaseBody body = body_of(model.config.at("kind").get<std::string>(), path);
+    std::printf("== %s %s (%s)\n", path.c_str(), one_case.c_str(), arguments.precision.c_str());
+    if (arguments.precision != "bf16") {
+      body(fixture, model, &comparison);
+      continue;
+    }
+    // Rounding to bfloat16 flips routing decisions: both precisions follow the float64 routing.
+    std::vector<Tensor> decisions;
+    {
+      ReferenceModel exact = build_model(fixture, registry, precision_of("f64"));
+      const nn::RoutingTape recording;
+      body(fixture, exact, nullptr);
+      decisions = recording.decisions();
+    }
+    const nn::RoutingTape replay(std::move(decisions));
+    body(fixture, model, &comparison);
+  }
+}
+
+int run(int argc, char** argv) {
+  const Arguments arguments = parse(argc, argv);
+  Tolerances tolerances = tolerances_for(arguments.precision);
+  if (arguments.tolerance > 0) tolerances.output = tolerances.gradient = arguments.tolerance;
+  const Registry registry = Registry::with_installed_plugins();
+  Comparison comparison(tolerances);
+  for (const std::string& file : arguments.files) check_file(file, arguments, registry, comparison);
+  comparison.print_summary();
+  return comparison.passed() ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace tessera::parity
+
+int main(int argc, char** argv) {
+  const Kokkos::ScopeGuard kokkos(argc, argv);
+  try {
+    return tessera::parity::run(argc, argv);
+  } catch (const tessera::Error& error) {
+    std::fprintf(stderr, "parity_check: %s\n", error.what());
+    return static_cast<int>(error.code());
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "parity_check: %s\n", error.what());
+    return 1;
+  }
+}
