@@ -3,6 +3,7 @@
 // types is compiled for; every other pair is an error that names the operation.
 
 #include <string>
+#include <type_traits>
 
 #include "tensor/tensor.hpp"
 
@@ -25,11 +26,21 @@ decltype(auto) dispatch_pair(DType first, DType second, const char* operation, B
 /// The type in which an operation on elements of `type` computes: float32 for bfloat16.
 [[nodiscard]] constexpr DType arithmetic_of(DType type) { return type == DType::bf16 ? DType::f32 : type; }
 
-/// destination = value, or destination += value, in the arithmetic type A. `add` is the same for a whole
-/// kernel, so the compiler moves the choice out of the loop.
-template <class A, class T>
-KOKKOS_INLINE_FUNCTION void put(T& destination, A value, bool add) {
-  destination = add ? T(static_cast<A>(destination) + value) : T(value);
+/// Calls `body` with std::true_type or std::false_type: a run-time choice inside a loop keeps g++ from
+/// vectorising it.
+template <class Body>
+decltype(auto) dispatch_flag(bool flag, Body&& body) {
+  return flag ? body(std::true_type{}) : body(std::false_type{});
+}
+
+/// destination = value, or destination += value in the arithmetic type A.
+template <bool add, class A, class T>
+KOKKOS_INLINE_FUNCTION void put(T& destination, A value) {
+  if constexpr (add) {
+    destination = T(static_cast<A>(destination) + value);
+  } else {
+    destination = T(value);
+  }
 }
 
 }  // namespace tessera::ops

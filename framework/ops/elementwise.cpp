@@ -49,12 +49,12 @@ void activate(std::int64_t count, const T* x, T* y) {
       count, KOKKOS_LAMBDA(std::size_t i) { y[i] = T(F::value(static_cast<A>(x[i]))); });
 }
 
-template <class F, class T>
-void activate_backward(std::int64_t count, const T* x, const T* dy, T* dx, bool add) {
+template <class F, bool add, class T>
+void activate_backward(std::int64_t count, const T* x, const T* dy, T* dx) {
   using A = arithmetic_t<T>;
   parallel_elements(
       count, KOKKOS_LAMBDA(std::size_t i) {
-        put(dx[i], static_cast<A>(dy[i]) * F::derivative(static_cast<A>(x[i])), add);
+        put<add>(dx[i], static_cast<A>(dy[i]) * F::derivative(static_cast<A>(x[i])));
       });
 }
 
@@ -71,7 +71,9 @@ Variable activation(const Variable& x, const char* operation) {
     const TypedSlot slot(node, input.dtype());
     if (!slot || dy.is_meta()) return;
     dispatch_floating(input.dtype(), [&]<class T>(T) {
-      activate_backward<F>(dy.numel(), input.data<T>(), dy.data<T>(), slot.data<T>(), slot.accumulate());
+      dispatch_flag(slot.accumulate(), [&](auto add) {
+        activate_backward<F, add()>(dy.numel(), input.data<T>(), dy.data<T>(), slot.data<T>());
+      });
     });
     slot.commit();
   });
@@ -87,9 +89,8 @@ void swiglu_forward(std::int64_t count, const T* gate, const T* value, T* y) {
 }
 
 // Both gradients in one pass; each input is read once.
-template <class T>
-void swiglu_backward(std::int64_t count, const T* gate, const T* value, const T* dy, T* dgate, bool add_gate,
-                     T* dvalue, bool add_value) {
+template <bool add_gate, bool add_value, class T>
+void swiglu_backward(std::int64_t count, const T* gate, const T* value, const T* dy, T* dgate, T* dvalue) {
   using A = arithmetic_t<T>;
   parallel_elements(
       count, KOKKOS_LAMBDA(std::size_t i) {
@@ -97,28 +98,26 @@ void swiglu_backward(std::int64_t count, const T* gate, const T* value, const T*
         const A v = static_cast<A>(value[i]);
         const A d = static_cast<A>(dy[i]);
         const math::Logistic<A> s = math::logistic(g);
-        put(dgate[i], d * v * (s.value + g * s.slope), add_gate);
-        put(dvalue[i], d * g * s.value, add_value);
+        put<add_gate>(dgate[i], d * v * (s.value + g * s.slope));
+        put<add_value>(dvalue[i], d * g * s.value);
       });
 }
 // One gradient only: the other input is a constant, or both inputs are one variable.
-template <class T>
-void swiglu_backward_gate(std::int64_t count, const T* gate, const T* value, const T* dy, T* dgate,
-                          bool add) {
+template <bool add, class T>
+void swiglu_backward_gate(std::int64_t count, const T* gate, const T* value, const T* dy, T* dgate) {
   using A = arithmetic_t<T>;
   parallel_elements(
       count, KOKKOS_LAMBDA(std::size_t i) {
-        put(dgate[i],
-            static_cast<A>(dy[i]) * static_cast<A>(value[i]) * math::silu_derivative(static_cast<A>(gate[i])),
-            add);
+        put<add>(dgate[i], static_cast<A>(dy[i]) * static_cast<A>(value[i]) *
+                               math::silu_derivative(static_cast<A>(gate[i])));
       });
 }
-template <class T>
-void swiglu_backward_value(std::int64_t count, const T* gate, const T* dy, T* dvalue, bool add) {
+template <bool add, class T>
+void swiglu_backward_value(std::int64_t count, const T* gate, const T* dy, T* dvalue) {
   using A = arithmetic_t<T>;
   parallel_elements(
       count, KOKKOS_LAMBDA(std::size_t i) {
-        put(dvalue[i], static_cast<A>(dy[i]) * math::silu(static_cast<A>(gate[i])), add);
+        put<add>(dvalue[i], static_cast<A>(dy[i]) * math::silu(static_cast<A>(gate[i])));
       });
 }
 
@@ -157,15 +156,15 @@ void scale_add_forward(const ImageRows& s, const X* x, const A* a, const Z* z, c
       });
 }
 
-template <class X, class Z, class A>
-void scale_add_backward(const ImageRows& s, const A* a, const Z* dy, X* dx, bool add) {
+template <bool add, class X, class Z, class A>
+void scale_add_backward(const ImageRows& s, const A* a, const Z* dy, X* dx) {
   const std::size_t per_image = s.per_image;
   const std::size_t width = s.width;
   parallel_rows(
       s.rows, KOKKOS_LAMBDA(std::size_t row) {
         const A p = a[row / per_image];
         for (std::size_t i = row * width; i < (row + 1) * width; ++i) {
-          put(dx[i], p * static_cast<A>(dy[i]), add);
+          put<add>(dx[i], p * static_cast<A>(dy[i]));
         }
       });
 }
@@ -195,28 +194,37 @@ Variable swiglu(const Variable& gate, const Variable& value) {
   return record(
       y, {gate, value}, [gate_node = gate.node(), value_node = value.node(), g, v](const Tensor& dy) {
         const TypedSlot dg(gate_node, g.dtype());
-        const TypedSlot dv(gate_node == value_node ? nullptr : value_node, g.dtype());
+        // A variable that is both inputs gets its second contribution after the first.
+        const bool same = gate_node != nullptr && gate_node == value_node;
+        const TypedSlot dv(same ? nullptr : value_node, g.dtype());
         if (dy.is_meta()) return;
+        const std::int64_t count = dy.numel();
         dispatch_floating(g.dtype(), [&]<class T>(T) {
+          const auto value_gradient = [&](const TypedSlot& slot) {
+            dispatch_flag(slot.accumulate(), [&](auto add) {
+              swiglu_backward_value<add()>(count, g.data<T>(), dy.data<T>(), slot.data<T>());
+            });
+            slot.commit();
+          };
           if (dg && dv) {
-            swiglu_backward(dy.numel(), g.data<T>(), v.data<T>(), dy.data<T>(), dg.data<T>(), dg.accumulate(),
-                            dv.data<T>(), dv.accumulate());
+            dispatch_flag(dg.accumulate(), [&](auto add_gate) {
+              dispatch_flag(dv.accumulate(), [&](auto add_value) {
+                swiglu_backward<add_gate(), add_value()>(count, g.data<T>(), v.data<T>(), dy.data<T>(),
+                                                         dg.data<T>(), dv.data<T>());
+              });
+            });
+            dg.commit();
+            dv.commit();
           } else if (dg) {
-            swiglu_backward_gate(dy.numel(), g.data<T>(), v.data<T>(), dy.data<T>(), dg.data<T>(),
-                                 dg.accumulate());
+            dispatch_flag(dg.accumulate(), [&](auto add) {
+              swiglu_backward_gate<add()>(count, g.data<T>(), v.data<T>(), dy.data<T>(), dg.data<T>());
+            });
+            dg.commit();
+            if (same) value_gradient(TypedSlot(value_node, g.dtype()));
           } else if (dv) {
-            swiglu_backward_value(dy.numel(), g.data<T>(), dy.data<T>(), dv.data<T>(), dv.accumulate());
+            value_gradient(dv);
           }
         });
-        dg.commit();
-        dv.commit();
-        if (gate_node != nullptr && gate_node == value_node) {
-          const TypedSlot again(value_node, g.dtype());
-          dispatch_floating(g.dtype(), [&]<class T>(T) {
-            swiglu_backward_value(dy.numel(), g.data<T>(), dy.data<T>(), again.data<T>(), again.accumulate());
-          });
-          again.commit();
-        }
       });
 }
 
@@ -278,7 +286,9 @@ Variable scale_add_per_image(const Variable& x, const Tensor& a, const Tensor& z
       if constexpr (!std::is_same_v<A, bfloat16>) {
         dispatch_floating(dx_type, [&]<class X>(X) {
           dispatch_floating(dy.dtype(), [&]<class Z>(Z) {
-            scale_add_backward(rows, scale.data<A>(), dy.data<Z>(), slot.data<X>(), slot.accumulate());
+            dispatch_flag(slot.accumulate(), [&](auto add) {
+              scale_add_backward<add()>(rows, scale.data<A>(), dy.data<Z>(), slot.data<X>());
+            });
           });
         });
       }

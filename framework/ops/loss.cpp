@@ -98,9 +98,9 @@ void image_losses(const Cells& cells, const double* partial, const A* weight, A*
       });
 }
 
-template <class P, class A>
+template <bool add, class P, class A>
 void error_backward(const Cells& cells, const P* prediction, const A* target, const A* weight,
-                    const A* factor, const A* dloss, P* to, bool add) {
+                    const A* factor, const A* dloss, P* to) {
   const Cells s = cells;
   parallel_rows(
       static_cast<std::int64_t>(s.images * s.channels * s.height), KOKKOS_LAMBDA(std::size_t line) {
@@ -113,7 +113,7 @@ void error_backward(const Cells& cells, const P* prediction, const A* target, co
 #pragma omp simd
           for (std::size_t i = cell * s.cell_width; i < (cell + 1) * s.cell_width; ++i) {
             const std::size_t x = line * s.width + i;
-            put(to[x], scale * (static_cast<A>(prediction[x]) - target[x]), add);
+            put<add>(to[x], scale * (static_cast<A>(prediction[x]) - target[x]));
           }
         }
       });
@@ -190,8 +190,10 @@ Variable squared_error(const Variable& prediction, const Tensor& target, const T
     if (!slot || dloss.is_meta()) return;
     dispatch_floating(p.dtype(), [&]<class P>(P) {
       using A = arithmetic_t<P>;
-      error_backward(cells, p.data<P>(), t.data<A>(), w.data<A>(), factor.data<A>(), dloss.data<A>(),
-                     slot.data<P>(), slot.accumulate());
+      dispatch_flag(slot.accumulate(), [&](auto add) {
+        error_backward<add()>(cells, p.data<P>(), t.data<A>(), w.data<A>(), factor.data<A>(), dloss.data<A>(),
+                              slot.data<P>());
+      });
     });
     slot.commit();
   });

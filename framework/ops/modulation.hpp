@@ -7,27 +7,26 @@
 #include <initializer_list>
 
 #include "compute/parallel.hpp"
+#include "ops/dispatch.hpp"
 #include "ops/validate.hpp"
 #include "tensor/tensor.hpp"
 
 namespace tessera::ops {
 
-/// [images, tokens, width] cut into chunks of consecutive tokens of one image, and blocks of columns.
+/// [images, tokens, width] cut into chunks of consecutive tokens of one image. A kernel that also sums over
+/// tokens runs one chunk per index: it reads a row while the row is in cache, and its sums stay there too.
 struct TokenGrid {
   static constexpr std::size_t chunk_tokens = 64;
-  static constexpr std::size_t block_width = 128;
 
   std::size_t images = 0;
   std::size_t tokens = 0;
   std::size_t width = 0;
 
-  /// What one parallel index sums: rows [first_row, end_row) and `columns` columns from first_column.
-  struct Tile {
-    std::size_t chunk;
+  /// Rows [first_row, end_row) of one image.
+  struct Chunk {
+    std::size_t image;
     std::size_t first_row;
     std::size_t end_row;
-    std::size_t first_column;
-    std::size_t columns;
   };
 
   [[nodiscard]] KOKKOS_INLINE_FUNCTION std::size_t chunks_per_image() const {
@@ -35,23 +34,11 @@ struct TokenGrid {
   }
   [[nodiscard]] std::int64_t rows() const { return static_cast<std::int64_t>(images * tokens); }
   [[nodiscard]] std::int64_t chunks() const { return static_cast<std::int64_t>(images * chunks_per_image()); }
-  [[nodiscard]] std::int64_t blocks() const {
-    return static_cast<std::int64_t>((width + block_width - 1) / block_width);
-  }
-  [[nodiscard]] KOKKOS_INLINE_FUNCTION Tile tile(std::size_t index) const {
-    const std::size_t block_count = (width + block_width - 1) / block_width;
-    const std::size_t per_image = chunks_per_image();
-    Tile result;
-    result.chunk = index / block_count;
-    const std::size_t image = result.chunk / per_image;
-    const std::size_t first_token = result.chunk % per_image * chunk_tokens;
-    const std::size_t end_token = first_token + chunk_tokens < tokens ? first_token + chunk_tokens : tokens;
-    result.first_row = image * tokens + first_token;
-    result.end_row = image * tokens + end_token;
-    result.first_column = index % block_count * block_width;
-    const std::size_t left = width - result.first_column;
-    result.columns = left < block_width ? left : block_width;
-    return result;
+  [[nodiscard]] KOKKOS_INLINE_FUNCTION Chunk chunk(std::size_t index) const {
+    const std::size_t image = index / chunks_per_image();
+    const std::size_t first = index % chunks_per_image() * chunk_tokens;
+    const std::size_t end = first + chunk_tokens < tokens ? first + chunk_tokens : tokens;
+    return {image, image * tokens + first, image * tokens + end};
   }
 };
 
@@ -62,24 +49,24 @@ struct TokenGrid {
           static_cast<std::size_t>(shape[2])};
 }
 
-/// Memory for `quantities` sums per chunk and column: [quantities, chunks, width].
-[[nodiscard]] inline Tensor chunk_sums(const TokenGrid& grid, std::int64_t quantities, DType type) {
-  return Tensor::empty({quantities, grid.chunks(), static_cast<std::int64_t>(grid.width)}, type);
+/// Memory for one sum per chunk and column: [chunks, width].
+[[nodiscard]] inline Tensor chunk_sums(const TokenGrid& grid, DType type) {
+  return Tensor::empty({grid.chunks(), static_cast<std::int64_t>(grid.width)}, type);
 }
 
-/// to[image * stride + column] += the image's sum of partial [chunks, width].
+/// to[image * stride + c] += factor[c] * the image's sum of partial [chunks, width]; a null factor is one.
 template <class A>
-void add_chunk_sums(const TokenGrid& grid, const A* partial, A* to, std::size_t stride) {
+void add_chunk_sums(const TokenGrid& grid, const A* partial, const A* factor, A* to, std::size_t stride) {
   const std::size_t width = grid.width;
   const std::size_t per_image = grid.chunks_per_image();
-  parallel_rows(
-      static_cast<std::int64_t>(grid.images), KOKKOS_LAMBDA(std::size_t image) {
-        A* sum = to + image * stride;
-        for (std::size_t chunk = 0; chunk < per_image; ++chunk) {
-          const A* from = partial + (image * per_image + chunk) * width;
-#pragma omp simd
-          for (std::size_t i = 0; i < width; ++i) sum[i] += from[i];
-        }
+  parallel_elements(
+      static_cast<std::int64_t>(grid.images * width), KOKKOS_LAMBDA(std::size_t index) {
+        const std::size_t image = index / width;
+        const std::size_t c = index % width;
+        const A* from = partial + image * per_image * width + c;
+        A sum = 0;
+        for (std::size_t chunk = 0; chunk < per_image; ++chunk) sum += from[chunk * width];
+        to[image * stride + c] += factor != nullptr ? factor[c] * sum : sum;
       });
 }
 

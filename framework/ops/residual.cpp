@@ -29,9 +29,8 @@ void gated_forward(const TokenGrid& grid, const X* x, const B* branch, const A* 
       });
 }
 
-template <class X, class B, class A>
-void branch_backward(const TokenGrid& grid, const X* dy, const A* gates, std::size_t stride, B* dbranch,
-                     bool add) {
+template <bool add, class X, class B, class A>
+void branch_backward(const TokenGrid& grid, const X* dy, const A* gates, std::size_t stride, B* dbranch) {
   const std::size_t width = grid.width;
   const std::size_t tokens = grid.tokens;
   parallel_rows(
@@ -40,28 +39,50 @@ void branch_backward(const TokenGrid& grid, const X* dy, const A* gates, std::si
         const X* dr = dy + row * width;
         B* br = dbranch + row * width;
 #pragma omp simd
-        for (std::size_t i = 0; i < width; ++i) put(br[i], g[i] * static_cast<A>(dr[i]), add);
+        for (std::size_t i = 0; i < width; ++i) put<add>(br[i], g[i] * static_cast<A>(dr[i]));
       });
 }
 
-// partial[chunk, width] = sum over the tokens of one chunk of dy * branch.
+// partial[chunk, c] = sum over the tokens of the chunk of dy * branch.
 template <class X, class B, class A>
-void gate_partial_sums(const TokenGrid& grid, const X* dy, const B* branch, A* partial) {
+void gate_sums(const TokenGrid& grid, const X* dy, const B* branch, A* partial) {
   const TokenGrid g = grid;
   parallel_rows(
-      g.chunks() * g.blocks(), KOKKOS_LAMBDA(std::size_t index) {
-        const TokenGrid::Tile tile = g.tile(index);
-        A sum[TokenGrid::block_width] = {};
-        for (std::size_t row = tile.first_row; row < tile.end_row; ++row) {
-          const X* dr = dy + row * g.width + tile.first_column;
-          const B* br = branch + row * g.width + tile.first_column;
+      g.chunks(), KOKKOS_LAMBDA(std::size_t index) {
+        const TokenGrid::Chunk chunk = g.chunk(index);
+        A* sum = partial + index * g.width;
+        for (std::size_t i = 0; i < g.width; ++i) sum[i] = 0;
+        for (std::size_t row = chunk.first_row; row < chunk.end_row; ++row) {
+          const X* dr = dy + row * g.width;
+          const B* br = branch + row * g.width;
 #pragma omp simd
-          for (std::size_t i = 0; i < tile.columns; ++i) {
-            sum[i] += static_cast<A>(dr[i]) * static_cast<A>(br[i]);
+          for (std::size_t i = 0; i < g.width; ++i) sum[i] += static_cast<A>(dr[i]) * static_cast<A>(br[i]);
+        }
+      });
+}
+
+// Both of the above in one pass over dy.
+template <bool add, class X, class B, class A>
+void gated_backward(const TokenGrid& grid, const X* dy, const B* branch, const A* gates, std::size_t stride,
+                    B* dbranch, A* partial) {
+  const TokenGrid g = grid;
+  parallel_rows(
+      g.chunks(), KOKKOS_LAMBDA(std::size_t index) {
+        const TokenGrid::Chunk chunk = g.chunk(index);
+        const A* gate = gates + chunk.image * stride;
+        A* sum = partial + index * g.width;
+        for (std::size_t i = 0; i < g.width; ++i) sum[i] = 0;
+        for (std::size_t row = chunk.first_row; row < chunk.end_row; ++row) {
+          const X* dr = dy + row * g.width;
+          const B* br = branch + row * g.width;
+          B* to = dbranch + row * g.width;
+#pragma omp simd
+          for (std::size_t i = 0; i < g.width; ++i) {
+            const A d = static_cast<A>(dr[i]);
+            sum[i] += d * static_cast<A>(br[i]);
+            put<add>(to[i], gate[i] * d);
           }
         }
-        A* to = partial + tile.chunk * g.width + tile.first_column;
-        for (std::size_t i = 0; i < tile.columns; ++i) to[i] = sum[i];
       });
 }
 
@@ -82,39 +103,46 @@ Variable gated_residual(const Variable& x, const Variable& branch, const Variabl
   require_modulation(modulation.value(), x.shape(), {gate}, operation);
   const DType type = arithmetic_of(x.dtype());
   const Tensor vectors = converted(modulation.value(), type);
-  const Tensor br = branch.value();
+  const std::size_t stride = modulation_stride(vectors);
+  const Tensor values = branch.value();
   Tensor y = Tensor::empty(x.shape(), x.dtype());
-  dispatch_pair(x.dtype(), br.dtype(), operation, [&]<class X, class B>(X, B) {
+  dispatch_pair(x.dtype(), values.dtype(), operation, [&]<class X, class B>(X, B) {
     if (y.is_meta()) return;
     using A = arithmetic_t<X>;
-    gated_forward(grid, x.value().data<X>(), br.data<B>(), modulation_row<A>(vectors, gate),
-                  modulation_stride(vectors), y.data<X>());
+    gated_forward(grid, x.value().data<X>(), values.data<B>(), modulation_row<A>(vectors, gate), stride,
+                  y.data<X>());
   });
-  return record(y, {x, branch, modulation},
-                [x_node = x.node(), branch_node = branch.node(), modulation_node = modulation.node(), grid,
-                 type, vectors, br, gate](const Tensor& dy) {
-                  const TypedSlot dbranch(branch_node, br.dtype());
-                  TypedSlot dmodulation(modulation_node, type);
-                  dmodulation.make_additive();
-                  dispatch_pair(dy.dtype(), br.dtype(), "gated_residual", [&]<class X, class B>(X, B) {
-                    if (dy.is_meta()) return;
-                    using A = arithmetic_t<X>;
-                    if (dbranch) {
-                      branch_backward(grid, dy.data<X>(), modulation_row<A>(vectors, gate),
-                                      modulation_stride(vectors), dbranch.data<B>(), dbranch.accumulate());
-                    }
-                    if (dmodulation) {
-                      const Tensor partial = chunk_sums(grid, 1, type);
-                      gate_partial_sums(grid, dy.data<X>(), br.data<B>(), partial.data<A>());
-                      add_chunk_sums<A>(grid, partial.data<A>(),
-                                        modulation_row<A>(dmodulation.tensor(), gate),
-                                        modulation_stride(vectors));
-                    }
-                  });
-                  dbranch.commit();
-                  dmodulation.commit();
-                  pass_gradient(x_node, dy);
-                });
+  const auto backward = [x_node = x.node(), branch_node = branch.node(), modulation_node = modulation.node(),
+                         grid, type, vectors, stride, values, gate](const Tensor& dy) {
+    const TypedSlot dbranch(branch_node, values.dtype());
+    TypedSlot dmodulation(modulation_node, type);
+    dmodulation.make_additive();
+    dispatch_pair(dy.dtype(), values.dtype(), "gated_residual", [&]<class X, class B>(X, B) {
+      if (dy.is_meta()) return;
+      using A = arithmetic_t<X>;
+      const X* d = dy.data<X>();
+      const A* gates = modulation_row<A>(vectors, gate);
+      const Tensor partial = dmodulation ? chunk_sums(grid, type) : Tensor();
+      dispatch_flag(dbranch.accumulate(), [&](auto add) {
+        if (dbranch && dmodulation) {
+          gated_backward<add()>(grid, d, values.data<B>(), gates, stride, dbranch.data<B>(),
+                                partial.data<A>());
+        } else if (dbranch) {
+          branch_backward<add()>(grid, d, gates, stride, dbranch.data<B>());
+        } else if (dmodulation) {
+          gate_sums(grid, d, values.data<B>(), partial.data<A>());
+        }
+      });
+      if (dmodulation) {
+        add_chunk_sums<A>(grid, partial.data<A>(), nullptr, modulation_row<A>(dmodulation.tensor(), gate),
+                          stride);
+      }
+    });
+    dbranch.commit();
+    dmodulation.commit();
+    pass_gradient(x_node, dy);
+  };
+  return record(y, {x, branch, modulation}, backward);
 }
 
 }  // namespace tessera::ops

@@ -24,8 +24,8 @@ struct Patches {
 };
 
 // to[token] = the token's patch of `image`, for every token.
-template <class S, class D>
-void image_to_tokens(const Patches& patches, const S* image, D* tokens, bool add) {
+template <bool add, class S, class D>
+void image_to_tokens(const Patches& patches, const S* image, D* tokens) {
   using A = arithmetic_t<D>;
   const Patches p = patches;
   parallel_rows(
@@ -41,15 +41,15 @@ void image_to_tokens(const Patches& patches, const S* image, D* tokens, bool add
             const S* line = from + (c * height + row * p.patch + y) * width + column * p.patch;
             D* out = to + c * p.channel_step + y * p.patch * p.pixel_step;
             for (std::size_t x = 0; x < p.patch; ++x)
-              put(out[x * p.pixel_step], static_cast<A>(line[x]), add);
+              put<add>(out[x * p.pixel_step], static_cast<A>(line[x]));
           }
         }
       });
 }
 
 // The inverse: every pixel belongs to one patch.
-template <class S, class D>
-void tokens_to_image(const Patches& patches, const S* tokens, D* image, bool add) {
+template <bool add, class S, class D>
+void tokens_to_image(const Patches& patches, const S* tokens, D* image) {
   using A = arithmetic_t<D>;
   const Patches p = patches;
   parallel_rows(
@@ -64,7 +64,7 @@ void tokens_to_image(const Patches& patches, const S* tokens, D* image, bool add
           for (std::size_t y = 0; y < p.patch; ++y) {
             D* line = to + (c * height + row * p.patch + y) * width + column * p.patch;
             const S* in = from + c * p.channel_step + y * p.patch * p.pixel_step;
-            for (std::size_t x = 0; x < p.patch; ++x) put(line[x], static_cast<A>(in[x * p.pixel_step]), add);
+            for (std::size_t x = 0; x < p.patch; ++x) put<add>(line[x], static_cast<A>(in[x * p.pixel_step]));
           }
         }
       });
@@ -94,9 +94,8 @@ struct RowChoice {
 
 // An index from `sources` up means a row of zeros where `zeros_beyond`; any other index outside is a mistake
 // of the caller that a kernel cannot report: it gives a row of NaN, which no training step lets pass.
-template <class T>
-void choose_rows(const RowChoice& choice, const T* x, const std::int32_t* index, T* y, bool zeros_beyond,
-                 bool add) {
+template <bool add, class T>
+void choose_rows(const RowChoice& choice, const T* x, const std::int32_t* index, T* y, bool zeros_beyond) {
   using A = arithmetic_t<T>;
   const RowChoice s = choice;
   parallel_rows(
@@ -107,10 +106,10 @@ void choose_rows(const RowChoice& choice, const T* x, const std::int32_t* index,
         if (inside) {
           const T* from = x + (row / s.targets * s.sources + static_cast<std::size_t>(place)) * s.width;
 #pragma omp simd
-          for (std::size_t i = 0; i < s.width; ++i) put(to[i], static_cast<A>(from[i]), add);
+          for (std::size_t i = 0; i < s.width; ++i) put<add>(to[i], static_cast<A>(from[i]));
         } else {
           const A value = zeros_beyond && place >= 0 ? A(0) : static_cast<A>(__builtin_nanf(""));
-          for (std::size_t i = 0; i < s.width; ++i) put(to[i], value, add);
+          for (std::size_t i = 0; i < s.width; ++i) put<add>(to[i], value);
         }
       });
 }
@@ -144,7 +143,7 @@ Variable choose(const Variable& x, const Tensor& index, bool zeros_beyond, const
   Tensor y = Tensor::empty({x.shape()[0], index.shape()[1], x.shape()[2]}, x.dtype());
   if (!y.is_meta()) {
     dispatch_floating(x.dtype(), [&]<class T>(T) {
-      choose_rows(s, x.value().data<T>(), index.data<std::int32_t>(), y.data<T>(), zeros_beyond, false);
+      choose_rows<false>(s, x.value().data<T>(), index.data<std::int32_t>(), y.data<T>(), zeros_beyond);
     });
   }
   return record(y, {x}, [node = x.node(), s, index, type = x.dtype()](const Tensor& dy) {
@@ -156,7 +155,9 @@ Variable choose(const Variable& x, const Tensor& index, bool zeros_beyond, const
            static_cast<std::int32_t>(s.targets));
     const RowChoice back{s.images, s.targets, s.sources, s.width};
     dispatch_floating(type, [&]<class T>(T) {
-      choose_rows(back, dy.data<T>(), inverse.data<std::int32_t>(), slot.data<T>(), true, slot.accumulate());
+      dispatch_flag(slot.accumulate(), [&](auto add) {
+        choose_rows<add()>(back, dy.data<T>(), inverse.data<std::int32_t>(), slot.data<T>(), true);
+      });
     });
     slot.commit();
   });
@@ -186,8 +187,8 @@ void mean_forward(const RowChoice& s, const X* x, Y* y) {
       });
 }
 
-template <class X, class Y>
-void mean_backward(const RowChoice& s, const Y* dy, X* dx, bool add) {
+template <bool add, class X, class Y>
+void mean_backward(const RowChoice& s, const Y* dy, X* dx) {
   using A = arithmetic_t<X>;
   const std::size_t width = s.width;
   const std::size_t tokens = s.sources;
@@ -197,7 +198,7 @@ void mean_backward(const RowChoice& s, const Y* dy, X* dx, bool add) {
         X* to = dx + row * width;
         const A factor = A(1) / static_cast<A>(tokens);
 #pragma omp simd
-        for (std::size_t i = 0; i < width; ++i) put(to[i], factor * static_cast<A>(from[i]), add);
+        for (std::size_t i = 0; i < width; ++i) put<add>(to[i], factor * static_cast<A>(from[i]));
       });
 }
 
@@ -220,13 +221,15 @@ Variable patchify(const Variable& latent, std::int64_t patch) {
   Tensor y = Tensor::empty({s[0], (s[2] / patch) * (s[3] / patch), s[1] * patch * patch}, latent.dtype());
   if (!y.is_meta()) {
     dispatch_floating(latent.dtype(),
-                      [&]<class T>(T) { image_to_tokens(p, latent.value().data<T>(), y.data<T>(), false); });
+                      [&]<class T>(T) { image_to_tokens<false>(p, latent.value().data<T>(), y.data<T>()); });
   }
   return record(y, {latent}, [node = latent.node(), p, type = latent.dtype()](const Tensor& dy) {
     const TypedSlot slot(node, type);
     if (!slot || dy.is_meta()) return;
-    dispatch_floating(
-        type, [&]<class T>(T) { tokens_to_image(p, dy.data<T>(), slot.data<T>(), slot.accumulate()); });
+    dispatch_floating(type, [&]<class T>(T) {
+      dispatch_flag(slot.accumulate(),
+                    [&](auto add) { tokens_to_image<add()>(p, dy.data<T>(), slot.data<T>()); });
+    });
     slot.commit();
   });
 }
@@ -245,13 +248,15 @@ Variable unpatchify(const Variable& tokens, std::int64_t patch, std::int64_t row
   Tensor y = Tensor::empty({s[0], channels, rows * patch, columns * patch}, tokens.dtype());
   if (!y.is_meta()) {
     dispatch_floating(tokens.dtype(),
-                      [&]<class T>(T) { tokens_to_image(p, tokens.value().data<T>(), y.data<T>(), false); });
+                      [&]<class T>(T) { tokens_to_image<false>(p, tokens.value().data<T>(), y.data<T>()); });
   }
   return record(y, {tokens}, [node = tokens.node(), p, type = tokens.dtype()](const Tensor& dy) {
     const TypedSlot slot(node, type);
     if (!slot || dy.is_meta()) return;
-    dispatch_floating(
-        type, [&]<class T>(T) { image_to_tokens(p, dy.data<T>(), slot.data<T>(), slot.accumulate()); });
+    dispatch_floating(type, [&]<class T>(T) {
+      dispatch_flag(slot.accumulate(),
+                    [&](auto add) { image_to_tokens<add()>(p, dy.data<T>(), slot.data<T>()); });
+    });
     slot.commit();
   });
 }
@@ -290,7 +295,8 @@ Variable mean_tokens(const Variable& x, DType result_type) {
     const TypedSlot slot(node, type);
     if (!slot || dy.is_meta()) return;
     dispatch_pair(type, dy.dtype(), "mean_tokens", [&]<class X, class Y>(X, Y) {
-      mean_backward(rows, dy.data<Y>(), slot.data<X>(), slot.accumulate());
+      dispatch_flag(slot.accumulate(),
+                    [&](auto add) { mean_backward<add()>(rows, dy.data<Y>(), slot.data<X>()); });
     });
     slot.commit();
   });

@@ -1,0 +1,101 @@
+#pragma once
+// Invariant: a row is read from memory once; its later passes hit the cache. Sums of a row run in several
+// independent accumulators, because one would wait for its own latency.
+
+#include "compute/math.hpp"
+#include "compute/parallel.hpp"
+#include "ops/dispatch.hpp"
+#include "ops/modulation.hpp"
+
+namespace tessera::ops {
+
+/// What follows the normalisation: y = xhat * factor + offset, each [width] per image.
+template <class A>
+struct Affine {
+  const A* factor;
+  const A* offset;
+  std::size_t factor_stride;  ///< from one image's factors to the next; 0 when all images share them
+  std::size_t offset_stride;
+};
+
+/// statistics [rows, 2] receives the mean and the inverse deviation of every row.
+template <class X, class Y, class A>
+void norm_forward(const TokenGrid& grid, const Affine<A>& affine, A eps, const X* x, Y* y, A* statistics) {
+  const std::size_t width = grid.width;
+  const std::size_t tokens = grid.tokens;
+  const Affine<A> f = affine;
+  parallel_rows(
+      grid.rows(), KOKKOS_LAMBDA(std::size_t row) {
+        const X* xr = x + row * width;
+        Y* yr = y + row * width;
+        const A* factor = f.factor + row / tokens * f.factor_stride;
+        const A* offset = f.offset + row / tokens * f.offset_stride;
+        A sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (std::size_t i = 0; i < width; ++i) sum += static_cast<A>(xr[i]);
+        const A mean = sum / static_cast<A>(width);
+        // Around the mean, in a second pass: the difference of two large sums would cancel.
+        A squares = 0;
+#pragma omp simd reduction(+ : squares)
+        for (std::size_t i = 0; i < width; ++i) {
+          const A centred = static_cast<A>(xr[i]) - mean;
+          squares += centred * centred;
+        }
+        const A inverse = A(1) / math::sqrt(squares / static_cast<A>(width) + eps);
+        statistics[2 * row] = mean;
+        statistics[2 * row + 1] = inverse;
+#pragma omp simd
+        for (std::size_t i = 0; i < width; ++i) {
+          yr[i] = Y((static_cast<A>(xr[i]) - mean) * inverse * factor[i] + offset[i]);
+        }
+      });
+}
+
+/// With h = dy * factor: dx = inverse * (h - mean(h) - xhat * mean(h * xhat)). With `sums`, also per chunk of
+/// tokens products[chunk, c] = sum of dy * xhat and totals[chunk, c] = sum of dy.
+template <bool add, bool sums, class X, class Y, class A>
+void norm_backward(const TokenGrid& grid, const Affine<A>& affine, const X* x, const A* statistics,
+                   const Y* dy, X* dx, A* products, A* totals) {
+  const TokenGrid g = grid;
+  const Affine<A> f = affine;
+  parallel_rows(
+      g.chunks(), KOKKOS_LAMBDA(std::size_t index) {
+        const std::size_t width = g.width;
+        const TokenGrid::Chunk chunk = g.chunk(index);
+        const A* factor = f.factor + chunk.image * f.factor_stride;
+        A* product = products + (sums ? index * width : 0);
+        A* total = totals + (sums ? index * width : 0);
+        if constexpr (sums) {
+          for (std::size_t i = 0; i < width; ++i) product[i] = total[i] = 0;
+        }
+        for (std::size_t row = chunk.first_row; row < chunk.end_row; ++row) {
+          const X* xr = x + row * width;
+          const Y* dr = dy + row * width;
+          X* to = dx + row * width;
+          const A mean = statistics[2 * row];
+          const A inverse = statistics[2 * row + 1];
+          A sum = 0;
+          A dot = 0;
+#pragma omp simd reduction(+ : sum, dot)
+          for (std::size_t i = 0; i < width; ++i) {
+            const A h = static_cast<A>(dr[i]) * factor[i];
+            sum += h;
+            dot += h * (static_cast<A>(xr[i]) - mean);
+          }
+          const A mean_h = sum / static_cast<A>(width);
+          const A slope = dot * inverse / static_cast<A>(width);
+#pragma omp simd
+          for (std::size_t i = 0; i < width; ++i) {
+            const A d = static_cast<A>(dr[i]);
+            const A hat = (static_cast<A>(xr[i]) - mean) * inverse;
+            put<add>(to[i], inverse * (d * factor[i] - mean_h - hat * slope));
+            if constexpr (sums) {
+              product[i] += d * hat;
+              total[i] += d;
+            }
+          }
+        }
+      });
+}
+
+}  // namespace tessera::ops
