@@ -1,0 +1,97 @@
+#pragma once
+// Invariant: a checkpoint is one sealed HDF5 file (io/file_seal.hpp) that knows nothing of the number of
+// ranks that wrote it. Under its final name it is complete, synced and read back once; every byte of it is
+// covered by a checksum that is checked before HDF5 or a tensor sees the byte.
+//
+//   /<arena>/<official parameter name>  f32|f64, the parameter's global shape; arenas: model, average (when a
+//                                       running average is kept), first_moment, second_moment
+//   /checksums   u32, CRC32C of each tensor's bytes, in the order of /names
+//   /names, /config, /plugins           strings: paths of the tensors; the resolved configuration; "name
+//                                       version" of every plugin
+//   attributes of / : format "tessera-checkpoint", format_version, and the numbers of RunState
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.hpp"
+#include "nn/parameter_store.hpp"
+
+namespace tessera::checkpoint {
+
+inline constexpr const char* format_name = "tessera-checkpoint";
+inline constexpr std::int64_t format_version = 1;
+
+/// All of a run's state that is not in an arena.
+struct RunState {
+  std::string config;                ///< resolved, TOML
+  std::vector<std::string> plugins;  ///< "name version"
+  std::string precision;             ///< as in [run]
+  std::int64_t stage = 0;            ///< index
+  std::string stage_name;
+  std::int64_t stage_step = 0;         ///< finished steps of the stage
+  std::int64_t global_step = 0;        ///< finished steps of the run, over all stages
+  std::int64_t samples_seen = 0;       ///< draws of the data order: its whole state
+  std::int64_t attempt = 0;            ///< of the random draws
+  std::int64_t optimizer_updates = 0;  ///< counted for the bias correction
+  bool average_active = false;         ///< the running average has started
+  double loss_sum = 0;                 ///< since the last line of metrics
+  std::int64_t loss_steps = 0;
+};
+
+/// An arena with the layout of a ParameterStore, and the group of the file that holds its tensors.
+struct NamedArena {
+  std::string group;
+  Tensor arena;
+};
+
+struct TensorEntry {
+  std::string name;  ///< "model/blocks.0.attn.qkv.weight"
+  DType type = DType::f32;
+  std::vector<std::int64_t> shape;
+  std::uint64_t offset = 0;  ///< in the file
+  std::uint64_t bytes = 0;
+  std::uint32_t crc = 0;
+};
+
+/// What a file holds, tensors left out.
+struct Description {
+  RunState state;
+  std::vector<TensorEntry> tensors;
+  std::uint64_t file_bytes = 0;
+
+  [[nodiscard]] bool has_group(const std::string& group) const;
+};
+
+/// Checks the seal and reads the description. Main thread only (HDF5), no MPI.
+/// @throws Error when the file is missing, damaged, or no checkpoint.
+[[nodiscard]] Description describe(const std::filesystem::path& file);
+/// describe(), and every tensor against its checksum.
+Description verify(const std::filesystem::path& file);
+
+/// Writes a checkpoint: each rank its share of every arena. The arenas are complete on every rank (or once on
+/// every node). Collective. @throws Error, on all ranks alike, on a full disk and on any other failure;
+/// `file` is then as it was before.
+void save(const std::filesystem::path& file, const RunState& state, const nn::ParameterStore& store,
+          const std::vector<NamedArena>& arenas, const comm::Communicator& world);
+
+/// Fills the arenas, gaps excepted, from a file of any number of ranks; checksums are checked on the way.
+/// f32 and f64 convert into each other. Does not refresh the store's compute copy. `sharers` are the ranks
+/// that have these arenas in common memory (alone() when they do not); each reads its part. Collective over
+/// them.
+/// @throws Error on all of them alike, naming the first tensor that is missing, of another shape, or damaged.
+void load(const Description& description, const std::filesystem::path& file, const nn::ParameterStore& store,
+          const std::vector<NamedArena>& arenas, const comm::Communicator& sharers);
+
+enum class Weights : std::uint8_t {
+  trained,
+  average,   ///< an Error when the file has none
+  preferred  ///< the average when it is active, else the trained ones
+};
+/// Fills the values of a materialised store, and its compute copy, for sampling. No MPI: every process reads
+/// the file by itself.
+Description load_weights(const std::filesystem::path& file, nn::ParameterStore& store,
+                         Weights which = Weights::preferred);
+
+}  // namespace tessera::checkpoint
