@@ -126,6 +126,21 @@ Matrices dense(const Tensor& tensor, const Matrices& like) {
       0};
 }
 
+template <class T>
+void multiply_by_blas(const Matrices& a, bool ta, const Matrices& b, bool tb, const Matrices& c,
+                      std::int64_t batch, const Extents& extents, bool accumulate, const Tensor& bias) {
+  if (bias.defined()) fill_rows(c, batch, bias);
+  // A single row may have any stride, but BLAS wants one that a longer matrix could have.
+  const auto operand = [](const Matrices& x, bool transposed) {
+    return blas::Operand<T>{x.tensor->data<T>() + x.offset, std::max(x.row_stride, x.columns), x.batch_stride,
+                            transposed};
+  };
+  blas::multiply(batch, extents.m, extents.n, extents.k, operand(a, ta), operand(b, tb),
+                 c.tensor->data<T>() + c.offset, std::max(c.row_stride, c.columns), c.batch_stride,
+                 accumulate || bias.defined(), thread_count.load(std::memory_order_relaxed));
+}
+
+/// float32, and bfloat16 where the CPU multiplies it.
 void multiply_short(const Matrices& a, bool ta, const Matrices& b, bool tb, const Matrices& c,
                     std::int64_t batch, const Extents& extents, bool accumulate, const Tensor& bias) {
   const DType in = a.tensor->dtype();
@@ -154,6 +169,10 @@ void multiply_short(const Matrices& a, bool ta, const Matrices& b, bool tb, cons
                                 .transpose_b = tb,
                                 .accumulate = accumulate,
                                 .threads = 0};
+  if (onednn::prefers_blas(product)) {
+    multiply_by_blas<float>(a, ta, b, tb, c, batch, extents, accumulate, bias);
+    return;
+  }
   onednn::multiply(product, address(a), address(b), const_cast<void*>(address(c)),
                    usable.defined() ? usable.raw() : nullptr, thread_count.load(std::memory_order_relaxed));
 }
@@ -163,31 +182,15 @@ void multiply_widened(const Matrices& a, bool ta, const Matrices& b, bool tb, co
                       std::int64_t batch, const Extents& extents, bool accumulate, const Tensor& bias) {
   const Tensor wide_a = widened(a, batch);
   const Tensor wide_b = widened(b, batch);
-  Tensor wide_bias = bias;
-  if (bias.defined() && bias.dtype() == DType::bf16) {
-    wide_bias = Tensor::empty(bias.shape(), DType::f32);
-    convert_rows(bias.data<bfloat16>(), 0, 0, wide_bias.data<float>(), 0, 0, 1, 1, extents.n, false);
-  }
   if (c.tensor->dtype() == DType::f32) {
-    multiply_short(dense(wide_a, a), ta, dense(wide_b, b), tb, c, batch, extents, accumulate, wide_bias);
+    multiply_short(dense(wide_a, a), ta, dense(wide_b, b), tb, c, batch, extents, accumulate, bias);
     return;
   }
   const Tensor wide_c = Tensor::empty({batch, extents.m, extents.n}, DType::f32);
   const Matrices product{&wide_c, extents.m, extents.n, extents.n, extents.m * extents.n, 0};
-  multiply_short(dense(wide_a, a), ta, dense(wide_b, b), tb, product, batch, extents, false, wide_bias);
+  multiply_short(dense(wide_a, a), ta, dense(wide_b, b), tb, product, batch, extents, false, bias);
   convert_rows(wide_c.data<float>(), extents.n, extents.m * extents.n, c.tensor->data<bfloat16>() + c.offset,
                c.row_stride, c.batch_stride, batch, extents.m, extents.n, accumulate);
-}
-
-void multiply_double(const Matrices& a, bool ta, const Matrices& b, bool tb, const Matrices& c,
-                     std::int64_t batch, const Extents& extents, bool accumulate, const Tensor& bias) {
-  if (bias.defined()) fill_rows(c, batch, bias);
-  blas::multiply(
-      batch, extents.m, extents.n, extents.k,
-      {static_cast<const double*>(address(a)), std::max(a.row_stride, a.columns), a.batch_stride, ta},
-      {static_cast<const double*>(address(b)), std::max(b.row_stride, b.columns), b.batch_stride, tb},
-      c.tensor->data<double>() + c.offset, std::max(c.row_stride, c.columns), c.batch_stride,
-      accumulate || bias.defined(), thread_count.load(std::memory_order_relaxed));
 }
 
 }  // namespace
@@ -207,7 +210,7 @@ void matmul(const Matrices& a, Transpose transpose_a, const Matrices& b, Transpo
   const bool tb = transpose_b == Transpose::yes;
   const DType in = a.tensor->dtype();
   if (in == DType::f64) {
-    multiply_double(a, ta, b, tb, c, batch, extents, accumulate, bias);
+    multiply_by_blas<double>(a, ta, b, tb, c, batch, extents, accumulate, bias);
   } else if (in == DType::bf16 && !onednn::multiplies_bf16()) {
     multiply_widened(a, ta, b, tb, c, batch, extents, accumulate, bias);
   } else {

@@ -1,21 +1,25 @@
 #pragma once
-// Invariant: float64 products are computed in float64 throughout; they serve gradient checks and toy runs.
+// Invariant: products are computed in their own type throughout. Float64 serves gradient checks and toy runs;
+// float32 comes here where oneDNN is slower.
 
 #include <cstdint>
 
 namespace tessera::compute::blas {
 
-/// A batch of row-major float64 matrices; strides in elements.
+/// A batch of row-major matrices; strides in elements.
+template <class T>
 struct Operand {
-  const double* data;
+  const T* data;
   std::int64_t row_stride;
   std::int64_t batch_stride;
   bool transposed;
 };
 
-/// c[b] = op(a[b]) op(b[b]), plus what c held when `accumulate`. All extents are at least 1.
-void multiply(std::int64_t batch, std::int64_t m, std::int64_t n, std::int64_t k, const Operand& a,
-              const Operand& b, double* c, std::int64_t c_row, std::int64_t c_batch, bool accumulate,
+/// c[b] = op(a[b]) op(b[b]), plus what c held when `accumulate`. All extents are at least 1. T is float or
+/// double.
+template <class T>
+void multiply(std::int64_t batch, std::int64_t m, std::int64_t n, std::int64_t k, const Operand<T>& a,
+              const Operand<T>& b, T* c, std::int64_t c_row, std::int64_t c_batch, bool accumulate,
               int threads);
 
 }  // namespace tessera::compute::blas

@@ -200,6 +200,12 @@ struct State {
   }
 };
 
+bool has_instructions(dnnl::cpu_isa needed) {
+  // Each set of instructions carries the bits of those it contains.
+  const auto bits = static_cast<unsigned>(needed);
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & bits) == bits;
+}
+
 State& state() {
   thread_local State kept;
   return kept;
@@ -208,12 +214,13 @@ State& state() {
 }  // namespace
 
 bool multiplies_bf16() {
-  static const bool native = [] {
-    const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-    const auto needed = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
-    return (isa & needed) == needed;  // each set of instructions carries the bits of those it contains
-  }();
+  static const bool native = has_instructions(dnnl::cpu_isa::avx512_core_bf16);
   return native;
+}
+
+bool prefers_blas(const Product& product) {
+  static const bool narrow = !has_instructions(dnnl::cpu_isa::avx512_core);
+  return narrow && product.input_type == DType::f32 && !product.transpose_b && product.m > 8;
 }
 
 void multiply(Product product, const void* a, const void* b, void* c, const void* bias, int threads) {

@@ -28,6 +28,10 @@ static_assert(sizeof(Product) == 11 * sizeof(std::int64_t));
 /// Whether the CPU has bfloat16 dot products that oneDNN uses.
 [[nodiscard]] bool multiplies_bf16();
 
+/// Whether OpenBLAS serves this product better. Without AVX-512 oneDNN has only its general driver, which
+/// loses up to half its speed on float32 matrices whose width is a power of two, unless B is transposed.
+[[nodiscard]] bool prefers_blas(const Product& product);
+
 /// c = op(a) op(b) (+ bias), or c += op(a) op(b). All extents are at least 1.
 /// @throws Error when oneDNN has no implementation.
 void multiply(Product product, const void* a, const void* b, void* c, const void* bias, int threads);

@@ -14,6 +14,7 @@
 
 #include "compute/matmul.hpp"
 #include "compute/matmul_onednn.hpp"
+#include "tensor/allocator.hpp"
 
 namespace {
 
@@ -100,25 +101,26 @@ void measure(const Product& p, double peak, bool last) {
   });
   const bool emulated = p.in == DType::bf16 && !onednn::multiplies_bf16();
   const DType in = emulated ? DType::f32 : p.in;
-  const std::string served = onednn::implementation_of({.batch = p.batch,
-                                                        .m = p.m,
-                                                        .n = p.n,
-                                                        .k = p.k,
-                                                        .a_row = matrices(a).row_stride,
-                                                        .b_row = matrices(b).row_stride,
-                                                        .c_row = p.n,
-                                                        .a_batch = matrices(a).batch_stride,
-                                                        .b_batch = matrices(b).batch_stride,
-                                                        .c_batch = matrices(c).batch_stride,
-                                                        .input_type = in,
-                                                        .output_type = emulated ? DType::f32 : p.out,
-                                                        .bias_type = DType::f32,
-                                                        .has_bias = p.bias,
-                                                        .transpose_a = p.transpose_a,
-                                                        .transpose_b = p.transpose_b,
-                                                        .accumulate = p.accumulate,
-                                                        .threads = 0},
-                                                       1);
+  const onednn::Product product{.batch = p.batch,
+                                .m = p.m,
+                                .n = p.n,
+                                .k = p.k,
+                                .a_row = matrices(a).row_stride,
+                                .b_row = matrices(b).row_stride,
+                                .c_row = p.n,
+                                .a_batch = matrices(a).batch_stride,
+                                .b_batch = matrices(b).batch_stride,
+                                .c_batch = matrices(c).batch_stride,
+                                .input_type = in,
+                                .output_type = emulated ? DType::f32 : p.out,
+                                .bias_type = DType::f32,
+                                .has_bias = p.bias,
+                                .transpose_a = p.transpose_a,
+                                .transpose_b = p.transpose_b,
+                                .accumulate = p.accumulate,
+                                .threads = 0};
+  const std::string served =
+      onednn::prefers_blas(product) ? "OpenBLAS" : onednn::implementation_of(product, 1);
   const double speed = 2.0 * static_cast<double>(p.batch * p.m * p.n * p.k) / time * 1e-9;
   std::printf(
       "    {\"pass\": \"%s\", \"batch\": %lld, \"m\": %lld, \"n\": %lld, \"k\": %lld, \"types\": \"%s -> "
@@ -174,6 +176,7 @@ void run() {
 
 int main(int argc, char** argv) {
   const Kokkos::ScopeGuard kokkos(argc, argv);
+  keep_freed_memory();
   if (argc > 1) seconds_per_run = std::strtod(argv[1], nullptr);
   run();
   return 0;
