@@ -43,9 +43,9 @@ NoiseEmbedding::NoiseEmbedding(std::int64_t frequencies, std::int64_t width, Act
 
 ops::Variable NoiseEmbedding::forward(const Tensor& level) const {
   const ops::Variable features(ops::sinusoid(level, frequencies_, precision().residual));
-  const ops::Variable hidden = input_.forward(features);
-  return output_.forward(activation_ == Activation::gelu_tanh ? ops::gelu_tanh(hidden) : ops::silu(hidden),
-                         precision().residual);
+  const ops::Variable hidden = input_.forward_exact(features);
+  return output_.forward_exact(activation_ == Activation::gelu_tanh ? ops::gelu_tanh(hidden)
+                                                                    : ops::silu(hidden));
 }
 
 }  // namespace tessera::nn

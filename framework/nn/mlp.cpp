@@ -35,7 +35,7 @@ NormedMlp::NormedMlp(std::int64_t in, std::int64_t width, double norm_eps)
 }
 
 ops::Variable NormedMlp::forward(const ops::Variable& x) const {
-  return output_.forward(norm_.forward(ops::gelu_tanh(input_.forward(x))), precision().residual);
+  return output_.forward_exact(norm_.forward(ops::gelu_tanh(input_.forward_exact(x))));
 }
 
 }  // namespace tessera::nn

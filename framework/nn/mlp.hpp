@@ -26,7 +26,7 @@ class SwiGlu : public Module {
 class NormedMlp : public Module {
  public:
   NormedMlp(std::int64_t in, std::int64_t width, double norm_eps);
-  /// The result has the residual type.
+  /// Exact products: the conditioning is a small part of the arithmetic, and its error reaches every block.
   [[nodiscard]] ops::Variable forward(const ops::Variable& x) const;
 
  private:

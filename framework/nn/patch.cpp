@@ -20,8 +20,8 @@ PatchEmbedding::PatchEmbedding(std::int64_t channels, std::int64_t width, std::i
 
 ops::Variable PatchEmbedding::forward(const ops::Variable& latent) const {
   const Shape& shape = weight_.shape();
-  const ops::Variable matrix = ops::reshape(weight_.value(), {shape[0], shape[1] * shape[2] * shape[3]});
-  const ops::Variable patches = ops::patchify(ops::cast(latent, precision().compute), patch_);
+  const ops::Variable matrix = ops::reshape(weight_.master(), {shape[0], shape[1] * shape[2] * shape[3]});
+  const ops::Variable patches = ops::patchify(latent, patch_);
   return ops::linear(patches, matrix, bias_.master(), precision().residual);
 }
 

@@ -12,7 +12,7 @@ class PatchEmbedding : public Module {
   /// @param uniform_bias  leaves the bias at a convolution's usual U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as the
   ///                      published code does, instead of zero
   PatchEmbedding(std::int64_t channels, std::int64_t width, std::int64_t patch, bool uniform_bias);
-  /// The result has the residual type.
+  /// The result has the residual type; the product is exact, being a small part of the arithmetic.
   [[nodiscard]] ops::Variable forward(const ops::Variable& latent) const;
 
  private:

@@ -15,15 +15,20 @@ Tensor sinusoid(const Tensor& level, std::int64_t width, DType result_type) {
     dispatch_floating(result_type, [&]<class R>(R) {
       const L* levels = level.data<L>();
       R* out = result.data<R>();
-      parallel_elements(batch * half, KOKKOS_LAMBDA(std::size_t i) {
-        const std::size_t row = i / static_cast<std::size_t>(half);
-        const std::size_t j = i % static_cast<std::size_t>(half);
-        const double frequency = ::exp(-9.2103403719761836 * static_cast<double>(j) / static_cast<double>(half));
-        const double angle = static_cast<double>(levels[row]) * frequency;
-        R* target = out + row * static_cast<std::size_t>(width);
-        target[j] = R(static_cast<arithmetic_t<R>>(::cos(angle)));
-        target[static_cast<std::size_t>(half) + j] = R(static_cast<arithmetic_t<R>>(::sin(angle)));
-      });
+      parallel_elements(
+          batch * half, KOKKOS_LAMBDA(std::size_t i) {
+            const std::size_t row = i / static_cast<std::size_t>(half);
+            const std::size_t j = i % static_cast<std::size_t>(half);
+            // Frequency and angle are float32 values in the published models, in every precision; so here, or
+            // the features would differ from theirs by a unit in the last place of the angle.
+            const double exact =
+                ::exp(-9.2103403719761836 * static_cast<double>(j) / static_cast<double>(half));
+            const float angle = static_cast<float>(levels[row]) * static_cast<float>(exact);
+            R* target = out + row * static_cast<std::size_t>(width);
+            target[j] = R(static_cast<float>(::cos(static_cast<double>(angle))));
+            target[static_cast<std::size_t>(half) + j] =
+                R(static_cast<float>(::sin(static_cast<double>(angle))));
+          });
     });
   });
   return result;

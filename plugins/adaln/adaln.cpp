@@ -22,8 +22,7 @@ class VectorMap : public nn::Module {
     add_child("adaLN_modulation.1", map_);
   }
   ops::Variable forward(const ops::Variable& activated) const {
-    return ops::reshape(map_.forward(activated, precision().residual),
-                        {activated.shape()[0], vectors_, width_});
+    return ops::reshape(map_.forward_exact(activated), {activated.shape()[0], vectors_, width_});
   }
 
  private:

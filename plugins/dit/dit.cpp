@@ -43,7 +43,7 @@ FinalLayer::FinalLayer(std::int64_t width, std::int64_t values, double norm_eps,
 }
 
 ops::Variable FinalLayer::forward(const ops::Variable& x, const ops::Variable& vectors) const {
-  return linear_.forward(norm_.modulated(x, vectors, 0, 1), precision().residual);
+  return linear_.forward_exact(norm_.modulated(x, vectors, 0, 1));
 }
 
 Dit::Dit(const Config& config, const Spec& spec, Assembly& assembly)
@@ -122,7 +122,7 @@ ops::Variable Dit::forward(const Input& input) const {
   if (mixer_ != nullptr) tokens = mixer_->leave(tokens);
 
   const ops::Variable prepared = modulation_->prepare(condition);
-  tokens = blocks_->forward(tokens, ops::cast(caption.context, precision().compute), prepared);
+  tokens = blocks_->forward(tokens, caption.context, prepared);
   tokens = final_layer_->forward(tokens, modulation_->final_vectors(prepared, condition));
   if (input.mask != nullptr) tokens = ops::restore_tokens(tokens, input.mask->restore);
   return ops::unpatchify(tokens, patch_, rows, columns);

@@ -63,8 +63,7 @@ class Mixer : public PatchMixer {
                     const ops::Variable& condition) const override {
     const bool mapped = enter_ != nullptr;
     return blocks_->forward(mapped ? enter_->forward(tokens) : tokens,
-                            ops::cast(mapped ? context_->forward(context) : context, precision().compute),
-                            modulation_->prepare(condition));
+                            mapped ? context_->forward(context) : context, modulation_->prepare(condition));
   }
   ops::Variable leave(const ops::Variable& tokens) const override {
     return leave_ != nullptr ? leave_->forward(tokens) : tokens;
