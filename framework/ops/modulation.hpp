@@ -59,14 +59,15 @@ template <class A>
 void add_chunk_sums(const TokenGrid& grid, const A* partial, const A* factor, A* to, std::size_t stride) {
   const std::size_t width = grid.width;
   const std::size_t per_image = grid.chunks_per_image();
-  parallel_elements(
-      static_cast<std::int64_t>(grid.images * width), KOKKOS_LAMBDA(std::size_t index) {
-        const std::size_t image = index / width;
-        const std::size_t c = index % width;
-        const A* from = partial + image * per_image * width + c;
-        A sum = 0;
-        for (std::size_t chunk = 0; chunk < per_image; ++chunk) sum += from[chunk * width];
-        to[image * stride + c] += factor != nullptr ? factor[c] * sum : sum;
+  parallel_rows(
+      static_cast<std::int64_t>(grid.images), KOKKOS_LAMBDA(std::size_t image) {
+        const A* from = partial + image * per_image * width;
+        A* target = to + image * stride;
+        for (std::size_t c = 0; c < width; ++c) {
+          A sum = 0;
+          for (std::size_t chunk = 0; chunk < per_image; ++chunk) sum += from[chunk * width + c];
+          target[c] += factor != nullptr ? factor[c] * sum : sum;
+        }
       });
 }
 

@@ -15,11 +15,13 @@ namespace {
 template <class A>
 void combine_factors(std::size_t images, std::size_t width, const A* gain, const A* scale, std::size_t stride,
                      A* factor) {
-  parallel_elements(
-      static_cast<std::int64_t>(images * width), KOKKOS_LAMBDA(std::size_t index) {
-        const std::size_t c = index % width;
-        const A g = gain != nullptr ? gain[c] : A(1);
-        factor[index] = scale != nullptr ? g * (A(1) + scale[index / width * stride + c]) : g;
+  parallel_rows(
+      static_cast<std::int64_t>(images), KOKKOS_LAMBDA(std::size_t image) {
+        A* to = factor + image * width;
+        for (std::size_t c = 0; c < width; ++c) to[c] = gain != nullptr ? gain[c] : A(1);
+        if (scale == nullptr) return;
+        const A* from = scale + image * stride;
+        for (std::size_t c = 0; c < width; ++c) to[c] *= A(1) + from[c];
       });
 }
 

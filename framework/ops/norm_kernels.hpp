@@ -1,6 +1,6 @@
 #pragma once
-// Invariant: a row is read from memory once; its later passes hit the cache. Sums of a row run in several
-// independent accumulators, because one would wait for its own latency.
+// Invariant: a row is read from memory once; its later passes hit the cache. Parts of a row are summed side
+// by side, because a single sum would wait for the latency of every addition.
 
 #include "compute/math.hpp"
 #include "compute/parallel.hpp"
@@ -18,6 +18,25 @@ struct Affine {
   std::size_t offset_stride;
 };
 
+/// Sum of f(i) for i in [0, width).
+template <class A, class F>
+KOKKOS_INLINE_FUNCTION A row_sum(std::size_t width, const F& f) {
+  const std::size_t quarter = width / 4;
+  A a = 0;
+  A b = 0;
+  A c = 0;
+  A d = 0;
+#pragma omp simd reduction(+ : a, b, c, d)
+  for (std::size_t i = 0; i < quarter; ++i) {
+    a += f(i);
+    b += f(quarter + i);
+    c += f(2 * quarter + i);
+    d += f(3 * quarter + i);
+  }
+  for (std::size_t i = 4 * quarter; i < width; ++i) a += f(i);
+  return (a + b) + (c + d);
+}
+
 /// statistics [rows, 2] receives the mean and the inverse deviation of every row.
 template <class X, class Y, class A>
 void norm_forward(const TokenGrid& grid, const Affine<A>& affine, A eps, const X* x, Y* y, A* statistics) {
@@ -30,23 +49,19 @@ void norm_forward(const TokenGrid& grid, const Affine<A>& affine, A eps, const X
         Y* yr = y + row * width;
         const A* factor = f.factor + row / tokens * f.factor_stride;
         const A* offset = f.offset + row / tokens * f.offset_stride;
-        A sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (std::size_t i = 0; i < width; ++i) sum += static_cast<A>(xr[i]);
-        const A mean = sum / static_cast<A>(width);
+        const A mean =
+            row_sum<A>(width, [=](std::size_t i) { return static_cast<A>(xr[i]); }) / static_cast<A>(width);
         // Around the mean, in a second pass: the difference of two large sums would cancel.
-        A squares = 0;
-#pragma omp simd reduction(+ : squares)
-        for (std::size_t i = 0; i < width; ++i) {
+        const A squares = row_sum<A>(width, [=](std::size_t i) {
           const A centred = static_cast<A>(xr[i]) - mean;
-          squares += centred * centred;
-        }
+          return centred * centred;
+        });
         const A inverse = A(1) / math::sqrt(squares / static_cast<A>(width) + eps);
         statistics[2 * row] = mean;
         statistics[2 * row + 1] = inverse;
 #pragma omp simd
         for (std::size_t i = 0; i < width; ++i) {
-          yr[i] = Y((static_cast<A>(xr[i]) - mean) * inverse * factor[i] + offset[i]);
+          put<false>(yr[i], (static_cast<A>(xr[i]) - mean) * inverse * factor[i] + offset[i]);
         }
       });
 }

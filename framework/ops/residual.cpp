@@ -24,7 +24,7 @@ void gated_forward(const TokenGrid& grid, const X* x, const B* branch, const A* 
         X* yr = y + row * width;
 #pragma omp simd
         for (std::size_t i = 0; i < width; ++i) {
-          yr[i] = X(static_cast<A>(xr[i]) + g[i] * static_cast<A>(br[i]));
+          put<false>(yr[i], static_cast<A>(xr[i]) + g[i] * static_cast<A>(br[i]));
         }
       });
 }

@@ -80,7 +80,8 @@ void add_positions_forward(std::int64_t rows, std::size_t tokens, std::size_t wi
         const P* pr = positions + row % tokens * width;
         X* yr = y + row * width;
 #pragma omp simd
-        for (std::size_t i = 0; i < width; ++i) yr[i] = X(static_cast<A>(xr[i]) + static_cast<A>(pr[i]));
+        for (std::size_t i = 0; i < width; ++i)
+          put<false>(yr[i], static_cast<A>(xr[i]) + static_cast<A>(pr[i]));
       });
 }
 
