@@ -165,9 +165,10 @@ ConfigNode& ConfigTree::reach(std::string_view path, bool may_append, const Conf
   const auto fail = [&](const std::string& what, const std::string& remedy) {
     throw Error(what, place_text(origin, full_path(path)), remedy);
   };
+  if (parts.size() > deepest_nesting) fail("the key has too many parts", "check the path of the key");
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const std::string& part = parts[i];
-    if (part.empty()) fail("the key has an empty part", "write it as table.key=value");
+    if (part.empty()) fail("the key has an empty part", "write it as table.key");
     if (auto* list = std::get_if<ConfigNode::List>(&node->value)) {
       const auto index = index_of(part);
       if (!index) fail("'" + part + "' stands where the number of a list entry is needed", "count from 0");
@@ -180,6 +181,8 @@ ConfigNode& ConfigTree::reach(std::string_view path, bool may_append, const Conf
       ConfigNode* next = node->find(part);
       if (!next) {
         if (index_of(part)) fail("there is no list with an entry " + part, "make the list in a file first");
+        if (key_text(part) != part)
+          fail("'" + part + "' cannot be a key", "use letters, digits, '_' and '-' between the dots");
         ConfigNode made;
         made.origin = origin;
         if (may_append && i + 1 < parts.size() && parts[i + 1] == "0") made.value = ConfigNode::List{};
@@ -197,15 +200,16 @@ ConfigNode& ConfigTree::reach(std::string_view path, bool may_append, const Conf
 
 void ConfigTree::set(std::string_view assignment) {
   const ConfigOrigin origin{"--set " + std::string(assignment), 0};
-  const std::size_t equals = assignment.find('=');
-  if (equals == std::string_view::npos || equals == 0)
-    throw Error("a setting needs the form key=value", origin.file, "for example --set train.batch=64",
-                ExitCode::usage);
   const auto trimmed = [](std::string_view text) {
     while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
     while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
     return text;
   };
+  const std::size_t equals = std::min(assignment.find('='), assignment.size());
+  const std::string_view key = trimmed(assignment.substr(0, equals));
+  if (key.empty() || equals == assignment.size())
+    throw Error("a setting needs the form key=value", origin.file, "for example --set train.batch=64",
+                ExitCode::usage);
   const std::string_view text = trimmed(assignment.substr(equals + 1));
   // anything that is not one TOML value is a bare string; quoting it also refuses what no TOML text can hold
   ConfigNode document;
@@ -224,7 +228,7 @@ void ConfigTree::set(std::string_view assignment) {
       for (auto& entry : *table) self(self, entry.second);
   };
   stamp(stamp, value);
-  reach(trimmed(assignment.substr(0, equals)), false, origin) = std::move(value);
+  reach(key, false, origin) = std::move(value);
 }
 
 void ConfigTree::set(std::string_view path, FieldValue value) { reach(path, true, {}) = make_node(value); }

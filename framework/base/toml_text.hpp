@@ -2,12 +2,16 @@
 // Invariant: text written here is valid TOML 1.0 and reads back to the value it was made from. Private to
 // base/.
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
 #include "base/config_tree.hpp"
 
 namespace tessera {
+
+/// How deep tables and lists may nest; far more than any configuration needs, far less than the stack holds.
+inline constexpr std::size_t deepest_nesting = 32;
 
 /// @param name  the file name for errors and origins. @throws Error with file and line.
 [[nodiscard]] ConfigNode parse_toml(std::string_view text, const std::string& name);

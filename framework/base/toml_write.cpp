@@ -52,6 +52,7 @@ std::string number_text(double x) {
 
 std::string string_toml(std::string_view text) {
   std::string out = "\"";
+  constexpr char digits[] = "0123456789ABCDEF";
   for (const char letter : text) {
     const auto code = static_cast<unsigned char>(letter);
     switch (letter) {
@@ -72,7 +73,6 @@ std::string string_toml(std::string_view text) {
         break;
       default:
         if (code < 0x20 || code == 0x7F) {
-          constexpr char digits[] = "0123456789ABCDEF";
           out += "\\u00";
           out += digits[code >> 4];
           out += digits[code & 15];

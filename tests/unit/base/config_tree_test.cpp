@@ -85,7 +85,29 @@ TEST(ConfigTree, SyntaxErrorsCarryTheLine) {
   EXPECT_THAT(message_of([] { ConfigTree::parse("a = 1\na = 2\n", "run.toml"); }), HasSubstr("run.toml:2"));
   EXPECT_THAT(message_of([] { ConfigTree::parse("[t]\nday = 2024-01-01\n", "run.toml"); }),
               HasSubstr("run.toml:2, key 't.day'"));
+  EXPECT_THAT(message_of([] { ConfigTree::parse("a = 1\n[\nb = 2\n", "run.toml"); }), HasSubstr("run.toml"));
+  EXPECT_THAT(message_of([] { ConfigTree::parse("a = 'ü' # ü\n\u03FB = 2\n", "run.toml"); }),
+              HasSubstr("run.toml:2"));
+  EXPECT_NO_THROW(ConfigTree::parse("\xEF\xBB\xBF\"ü\" = 1\n", "run.toml"));
   EXPECT_THROW(ConfigTree::parse("include = ['x.toml']\n", "text"), Error);
+}
+
+TEST(ConfigTree, RefusesAbsurdDepthInsteadOfExhaustingTheStack) {
+  std::string dotted = "a", lists = "1", tables = "1";
+  for (int i = 0; i < 100000; ++i) dotted += ".'='";
+  for (int i = 0; i < 100; ++i) {
+    lists = "[" + lists + "]";
+    tables = "{a.b = " + tables + "}";
+  }
+  EXPECT_THAT(message_of([&] { ConfigTree::parse("x = 1\n" + dotted + " = 1\n", "run.toml"); }),
+              testing::AllOf(HasSubstr("nested more than"), HasSubstr("run.toml:2")));
+  EXPECT_THROW(ConfigTree::parse("[" + dotted + "]\n", ""), Error);
+  EXPECT_THROW(ConfigTree::parse("a = " + lists + "\n", ""), Error);
+  EXPECT_THROW(ConfigTree::parse("a = " + tables + "\n", ""), Error);
+  const std::string dots(100, '.');
+  EXPECT_NO_THROW(ConfigTree::parse("a = '" + dots + "'\nb = \"\"\"\n\"" + dots + "\"\"\"\nc = 1 # it's " +
+                                        dots + "\nd = \"\\\"" + dots + "\"\n",
+                                    ""));
 }
 
 TEST(ConfigTree, SettingsParseAsTomlOrBareText) {
@@ -114,6 +136,8 @@ TEST(ConfigTree, SettingsParseAsTomlOrBareText) {
   EXPECT_THAT(message_of([&] { tree.set("absent.0.steps=1"); }), HasSubstr("no list with an entry 0"));
   EXPECT_THROW(tree.set("train.batch"), Error);
   EXPECT_THROW(tree.set("=1"), Error);
+  EXPECT_THROW(tree.set("a b.c=1"), Error);
+  EXPECT_THROW(tree.set(" = 1"), Error);
   EXPECT_THROW(tree.set("a..b=1"), Error);
   EXPECT_THROW(tree.set("a=\xff"), Error);  // no TOML text could hold it
 }
@@ -154,7 +178,7 @@ TEST(ConfigTree, WrittenTextParsesToTheSameTree) {
   tree.set("i.least", std::numeric_limits<std::int64_t>::min());
   tree.set("i.list", std::vector<std::int64_t>{1, -2});
   tree.set("s.2.x", std::vector<std::string>{"a", ""});
-  tree.set("text", "tab\t quote\" slash\\ newline\n bell\x07 é ♥");
+  tree.set("text", "tab\t quote\" slash\\ newline\n bell\x07 é ♥ \uFE85\uFE86\uFEC0\uFEFE\uFEFF");
   const ConfigTree again = ConfigTree::parse(tree.to_toml(), "written");
   EXPECT_TRUE(again == tree) << tree.to_toml();
   EXPECT_EQ(again.to_toml(), tree.to_toml());
