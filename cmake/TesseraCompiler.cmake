@@ -11,11 +11,21 @@ target_compile_options(tessera_flags INTERFACE
   -fno-math-errno -fno-trapping-math
   # honours the "omp simd" pragmas of inner loops; no OpenMP runtime is involved
   -fopenmp-simd)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  target_compile_options(tessera_flags INTERFACE -Wno-restrict)  # false for "literal" + std::string&&
+endif()
 if(TESSERA_NATIVE)
   # 512-bit vectors where the machine has them: the elementwise kernels are bound by arithmetic in cache
   target_compile_options(tessera_flags INTERFACE -march=native)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     target_compile_options(tessera_flags INTERFACE -mprefer-vector-width=512)
+    # g++ 12 makes wrong constants for AVX-512 where it stores them 32 or 64 bytes at a time: {0.5, 0.5, 0, 0}
+    # became {0.5, 0.5, 0.5, 0.5}.
+    include(CheckCXXCompilerFlag)
+    check_cxx_compiler_flag("-mmove-max=128 -mstore-max=128" TESSERA_HAS_MOVE_MAX)
+    if(TESSERA_HAS_MOVE_MAX)
+      target_compile_options(tessera_flags INTERFACE -mmove-max=128 -mstore-max=128)
+    endif()
   endif()
 endif()
 if(TESSERA_SANITIZE)

@@ -1,5 +1,8 @@
 // Kind "microdit_sampler": Heun's method with and without guidance, every state and every network call.
 
+#include <algorithm>
+#include <cmath>
+
 #include "cases.hpp"
 
 namespace tessera::parity {
