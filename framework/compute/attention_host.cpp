@@ -11,7 +11,6 @@
 #ifndef KOKKOS_ENABLE_CUDA
 
 #include <algorithm>
-#include <limits>
 #include <memory>
 #include <new>
 
@@ -73,6 +72,16 @@ struct HeadRows {
   [[nodiscard]] T* row(std::size_t n) const { return data + n * stride; }
 };
 
+// Rows of head_dim elements are too short, and too far apart, for the processor to foresee: the next head's
+// are asked for while this one is worked on. They follow this head's in the same rows.
+template <class T>
+void prefetch_next_head(const HeadRows<T>& rows, std::size_t count, std::size_t head_dim) {
+  constexpr std::size_t line = 64 / sizeof(T);
+  for (std::size_t n = 0; n < count; ++n) {
+    for (std::size_t d = 0; d < head_dim; d += line) __builtin_prefetch(rows.row(n) + head_dim + d, 0, 2);
+  }
+}
+
 // The extents of one head, and their padded forms in scratch.
 template <class A>
 struct Extents {
@@ -93,8 +102,64 @@ struct Extents {
         // Blocks of nearly equal size, so that no short one is left at the end.
         block_keys(round_up((keys + blocks() - 1) / blocks(), row_group)),
         block_rows(block_keys) {}
+  // Whether a row takes part in so little arithmetic that waiting for it shows (backward; the forward's fewer
+  // rows come in time by themselves).
+  [[nodiscard]] bool short_of_work() const { return std::min(queries, keys) <= 128; }
   [[nodiscard]] std::size_t blocks() const { return (keys + key_block - 1) / key_block; }
 };
+
+// Per query, over the keys so far: the largest score, the sum of the weights relative to it, and the factor
+// by which the last block shrank what came before it.
+template <class A>
+struct Running {
+  A* largest;
+  A* total;
+  A* shrink;
+};
+
+// Turns a block's scores into weights. Several columns at once, since each is a chain of dependent maxima.
+template <std::size_t Columns, class A>
+TESSERA_INLINE void soften(A* tile, std::size_t width, std::size_t block, std::size_t column, bool start,
+                           const Running<A>& running) {
+  Vector<A> top[Columns];
+  Vector<A> sum[Columns] = {};
+  tile += column;
+  for (std::size_t c = 0; c < Columns; ++c) {
+    const std::size_t at = c * lanes<A>;
+    top[c] = start ? load(tile + at) : load(running.largest + column + at);
+  }
+  for (std::size_t j = 0; j < block; ++j) {
+    for (std::size_t c = 0; c < Columns; ++c) top[c] = larger(load(tile + j * width + c * lanes<A>), top[c]);
+  }
+  for (std::size_t j = 0; j < block; ++j) {
+    for (std::size_t c = 0; c < Columns; ++c) {
+      A* place = tile + j * width + c * lanes<A>;
+      const Vector<A> weight = Power<A>::of(load(place) - top[c]);
+      store(place, weight);
+      sum[c] += weight;
+    }
+  }
+  for (std::size_t c = 0; c < Columns; ++c) {
+    const std::size_t at = column + c * lanes<A>;
+    if (!start) {
+      const Vector<A> factor = Power<A>::of(load(running.largest + at) - top[c]);
+      store(running.shrink + at, factor);
+      sum[c] += factor * load(running.total + at);
+    }
+    store(running.largest + at, top[c]);
+    store(running.total + at, sum[c]);
+  }
+}
+
+template <class A>
+TESSERA_INLINE void soften_block(A* tile, std::size_t width, std::size_t block, bool start,
+                                 const Running<A>& running) {
+  std::size_t column = 0;
+  for (; column + 4 * lanes<A> <= width; column += 4 * lanes<A>) {
+    soften<4>(tile, width, block, column, start, running);
+  }
+  for (; column < width; column += lanes<A>) soften<1>(tile, width, block, column, start, running);
+}
 
 template <class T, class A = arithmetic_t<T>>
 void forward_head(const Extents<A>& e, double scale, const HeadRows<T>& q, const HeadRows<T>& k,
@@ -126,26 +191,8 @@ void forward_head(const Extents<A>& e, double scale, const HeadRows<T>& q, const
           round_up(block, row_group), width, e.head_dim,
           [=](std::size_t row, std::size_t column, const Vector<A>& sum)
               __attribute__((always_inline)) { store(weights + row * width + column, sum); });
-      for (std::size_t column = 0; column < width; column += lanes<A>) {
-        Vector<A> before =
-            begin == 0 ? Vector<A>{} - std::numeric_limits<A>::infinity() : load(largest + column);
-        Vector<A> top = before;
-        for (std::size_t j = 0; j < block; ++j) top = larger<A>(load(weights + j * width + column), top);
-        Vector<A> sum{};
-        for (std::size_t j = 0; j < block; ++j) {
-          A* place = weights + j * width + column;
-          const Vector<A> weight = Power<A>::of(load(place) - top);
-          store(place, weight);
-          sum += weight;
-        }
-        if (begin > 0) {
-          const Vector<A> factor = Power<A>::of(before - top);
-          store(shrink + column, factor);
-          sum += factor * load(total + column);
-        }
-        store(largest + column, top);
-        store(total + column, sum);
-      }
+      const Running<A> running{largest, total, shrink};
+      soften_block(weights, width, block, begin == 0, running);
       const bool start = begin == 0;
       product(
           Left<A>{weights, 1, width}, Right<A>{values + begin * e.columns, e.columns}, width, e.columns,
@@ -155,10 +202,15 @@ void forward_head(const Extents<A>& e, double scale, const HeadRows<T>& q, const
             store(place, start ? sum : sum + shrink[row] * load(place));
           });
     }
+    for (std::size_t column = 0; column < width; column += lanes<A>) {
+      const Vector<A> sum = load(total + column);
+      store(total + column, A(1) / sum);
+      store(largest + column,
+            (load(largest + column) + Power<A>::log(sum)) * static_cast<A>(1 / Power<A>::scale));
+    }
+    std::copy_n(largest, count, log_sum_exp + first);
     for (std::size_t n = 0; n < count; ++n) {
-      unpack_row(sums + n * e.columns, e.head_dim, A(1) / total[n], out.row(first + n));
-      log_sum_exp[first + n] =
-          static_cast<A>((largest[n] + Power<A>::log(total[n])) / static_cast<A>(Power<A>::scale));
+      unpack_row(sums + n * e.columns, e.head_dim, total[n], out.row(first + n));
     }
   }
 }
@@ -189,6 +241,10 @@ void backward_head(const Extents<A>& e, double scale, const HeadRows<T>& q, cons
   pack_rows(v.data, v.stride, e.keys, e.key_rows, e.head_dim, A(1), values, e.columns);
   std::fill_n(key_sums, key_size, A(0));
   std::fill_n(value_sums, key_size, A(0));
+  if (e.short_of_work()) {
+    for (const auto* rows : {&k, &v, &dk, &dv}) prefetch_next_head(*rows, e.keys, e.head_dim);
+    for (const auto* rows : {&q, &g, &out, &dq}) prefetch_next_head(*rows, e.queries, e.head_dim);
+  }
 
   for (std::size_t first = 0; first < e.queries; first += query_block) {
     const std::size_t count = std::min(query_block, e.queries - first);

@@ -34,19 +34,26 @@ template <std::size_t Rows, std::size_t Columns, class T, class Take>
 TESSERA_INLINE void product_tile(const Left<T>& left, const Right<T>& right, std::size_t depth,
                                  std::size_t row, std::size_t column, const Take& take) {
   Vector<T> sums[Rows][Columns] = {};
+  // Two starting points: with one, eight rows need more strides than there are integer registers.
   const T* a = left.data + row * left.row_step;
+  const T* a4 = a + 4 * left.row_step;
+  hold(a4);
   const T* b = right.data + column;
   for (std::size_t k = 0; k < depth; ++k) {
     Vector<T> values[Columns];
 #pragma GCC unroll 8
-    for (std::size_t c = 0; c < Columns; ++c) values[c] = load(b + c * lanes<T>);
+    for (std::size_t c = 0; c < Columns; ++c) {
+      values[c] = load(b + c * lanes<T>);
+      hold(values[c]);
+    }
 #pragma GCC unroll 8
     for (std::size_t r = 0; r < Rows; ++r) {
-      const T factor = a[r * left.row_step];
+      const T factor = r < 4 ? a[r * left.row_step] : a4[(r - 4) * left.row_step];
 #pragma GCC unroll 8
       for (std::size_t c = 0; c < Columns; ++c) sums[r][c] += factor * values[c];
     }
     a += left.depth_step;
+    a4 += left.depth_step;
     b += right.stride;
   }
 #pragma GCC unroll 8
@@ -127,7 +134,7 @@ TESSERA_INLINE void pack_transposed(const S* from, std::size_t from_stride, std:
 /// The first `width` of each row of scratch back to the element type: factor[n] * source.
 template <class S, class A = arithmetic_t<S>>
 TESSERA_INLINE void unpack_row(const A* from, std::size_t width, A factor, S* to) {
-  for (std::size_t d = 0; d < width; ++d) to[d] = S(factor * from[d]);
+  for (std::size_t d = 0; d < width; d += lanes<A>) store_some(to + d, factor * load(from + d), width - d);
 }
 
 }  // namespace tessera::compute

@@ -1,5 +1,5 @@
-// Attention on packed projections, as the model's layers leave them, on one thread: the best of several timed
-// passes per shape, beside the speed of a large matrix product on the same core. Prints JSON.
+// Attention on packed projections, as the model's layers leave them, on one thread: the tenth percentile of
+// many timed passes per shape, beside the speed of a large matrix product on the same core. Prints JSON.
 //   attention_bench [seconds per measurement, default 0.3]
 #include <Kokkos_Core.hpp>
 #include <algorithm>
@@ -22,7 +22,7 @@ using namespace tessera::compute;
 
 double seconds_per_run = 0.3;
 
-double best_seconds(const std::function<void()>& body) {
+double seconds_of(const std::function<void()>& body) {
   // The thread's own time: passes of a millisecond then compare even when other programs run beside this one.
   const auto now = [] {
     timespec time{};
@@ -30,14 +30,16 @@ double best_seconds(const std::function<void()>& body) {
     return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
   };
   body();
-  double best = 1e30;
+  std::vector<double> times;
   const double end = now() + seconds_per_run;
-  do {
-    const double start = now();
+  for (double start = now(); start < end;) {
     body();
-    best = std::min(best, now() - start);
-  } while (now() < end);
-  return best;
+    const double stop = now();
+    times.push_back(stop - start);
+    start = stop;
+  }
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 10];
 }
 
 Tensor random(const Shape& shape, DType type) {
@@ -53,7 +55,7 @@ Tensor random(const Shape& shape, DType type) {
 double matmul_speed(DType type) {
   constexpr std::int64_t n = 512;
   const Tensor a = random({n, n}, type), b = random({n, n}, type), c = random({n, n}, type);
-  const double time = best_seconds(
+  const double time = seconds_of(
       [&] { matmul(as_matrix(a), Transpose::no, as_matrix(b), Transpose::no, as_matrix(c), 1, false); });
   return 2.0 * n * n * n / time * 1e-9;
 }
@@ -83,11 +85,11 @@ void measure(const Case& item, DType type, double peak, bool last) {
   const auto tokens = [](const Tensor& t, std::int64_t stride, std::int64_t at) {
     return Tokens{&t, stride, at};
   };
-  const double forward = best_seconds([&] {
+  const double forward = seconds_of([&] {
     attention_forward(shape, tokens(q, q_stride, 0), tokens(kv, kv_stride, k_at),
                       tokens(kv, kv_stride, k_at + width), tokens(out, width, 0), lse);
   });
-  const double backward = best_seconds([&] {
+  const double backward = seconds_of([&] {
     attention_backward(shape, tokens(q, q_stride, 0), tokens(kv, kv_stride, k_at),
                        tokens(kv, kv_stride, k_at + width), tokens(out, width, 0), lse,
                        tokens(gradient, width, 0), tokens(dq, q_stride, 0), tokens(dkv, kv_stride, k_at),
@@ -111,10 +113,10 @@ void measure_norm(std::int64_t rows, std::int64_t width, DType type, bool last) 
   const Tensor x = random({rows, 3 * width}, type), y = random({rows, width}, type);
   const Tensor mean = Tensor::empty({rows}, DType::f32), rstd = Tensor::empty({rows}, DType::f32);
   const RowNormShape shape{rows, width, 1e-6};
-  const double forward = best_seconds([&] {
+  const double forward = seconds_of([&] {
     row_norm_forward(shape, {&x, 3 * width, 0}, {&y, width, 0}, mean, rstd);
   });
-  const double backward = best_seconds([&] {
+  const double backward = seconds_of([&] {
     row_norm_backward(shape, {&y, width, 0}, rstd, {&x, 3 * width, 0}, {&x, 3 * width, 0});
   });
   const double elements = static_cast<double>(rows * width);
