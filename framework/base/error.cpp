@@ -1,5 +1,6 @@
 #include "base/error.hpp"
 
+#include <string_view>
 #include <utility>
 
 namespace tessera {
@@ -7,7 +8,10 @@ namespace {
 
 std::string joined(const std::string& what, const std::string& where, const std::string& remedy) {
   std::string text = where.empty() ? what : where + ": " + what;
-  if (!remedy.empty()) text += " Remedy: " + remedy;
+  if (remedy.empty()) return text;
+  if (!text.empty() && std::string_view(".!?").find(text.back()) == std::string_view::npos) text += '.';
+  text += " Remedy: ";
+  text += remedy;
   return text;
 }
 
