@@ -1,0 +1,136 @@
+#include "self_test.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <random>
+
+#include "io/resize.hpp"
+#include "real_pictures.hpp"
+#include "scorer.hpp"
+
+namespace tessera::quality {
+namespace {
+
+std::uint8_t to_byte(double value) {
+  return static_cast<std::uint8_t>(std::lround(std::clamp(value, 0.0, 255.0)));
+}
+
+/// What sampling adds to a picture: noise, and a background that is not quite white.
+io::Image disturbed(const io::Image& picture, double noise, double darker, std::uint32_t seed) {
+  std::mt19937 engine(seed);
+  std::normal_distribution<double> normal(0, noise);
+  io::Image out = picture;
+  for (std::uint8_t& value : out.pixels) value = to_byte(value * (1 - darker) + normal(engine));
+  return out;
+}
+
+/// Drawn a sixteenth of the side too far right and down; white comes in.
+io::Image moved(const io::Image& picture) {
+  const int by = picture.width / 16;
+  io::Image out(picture.width, picture.height);
+  for (int y = by; y < picture.height; ++y) {
+    for (int x = by; x < picture.width; ++x) std::copy_n(picture.at(x - by, y - by), 3, out.at(x, y));
+  }
+  return out;
+}
+
+io::Image blurred(const io::Image& picture) {
+  const io::Image half = io::resize(picture, picture.width / 2, picture.height / 2, io::Filter::bilinear);
+  return io::resize(half, picture.width, picture.height, io::Filter::bilinear);
+}
+
+io::Image noise_picture(int side, double deviation, std::uint32_t seed) {
+  return disturbed(io::Image(side, side, {128, 128, 128}), deviation, 0, seed);
+}
+
+void add(Shares& shares, const Verdict& verdict) {
+  shares.colour += verdict.colour_right ? 1 : 0;
+  shares.shape += verdict.shape_right ? 1 : 0;
+  shares.both += verdict.right() ? 1 : 0;
+  shares.shape_nearest += verdict.shape_nearest ? 1 : 0;
+}
+
+Shares divided(const Shares& shares, std::size_t count) {
+  const auto n = static_cast<double>(count);
+  return {shares.colour / n, shares.shape / n, shares.both / n, shares.shape_nearest / n};
+}
+
+/// @param shown  the pictures to judge: `real`, disturbed or not, in the same order.
+SelfTestRow judge_all(const std::vector<RealPicture>& real, const std::vector<io::Image>& shown) {
+  SelfTestRow row;
+  row.pictures = real.size();
+  std::size_t others = 0, shape_others = 0;
+  double other_shape = 0;
+  for (std::size_t i = 0; i < real.size(); ++i) {
+    std::vector<RealPicture> rest = real;
+    rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(i));
+    const Scorer scorer(rest);
+    for (std::size_t j = 0; j < real.size(); ++j) {
+      const Verdict verdict = scorer.judge(shown[i], real[j].subject);
+      if (i == j) {
+        add(row.right, verdict);
+        continue;
+      }
+      add(row.permuted, verdict);
+      ++others;
+      if (real[i].subject.shape == real[j].subject.shape) continue;
+      ++shape_others;
+      other_shape += verdict.shape_nearest ? 1 : 0;
+    }
+  }
+  row.right = divided(row.right, real.size());
+  row.permuted = divided(row.permuted, others);
+  row.other_shape = other_shape / static_cast<double>(shape_others);
+  return row;
+}
+
+}  // namespace
+
+bool SelfTestRow::passed() const {
+  return std::min({right.colour, right.shape, right.both, right.shape_nearest}) >= least_on_real &&
+         std::max({permuted.colour, permuted.both, other_shape}) <= most_on_permuted;
+}
+
+bool SelfTest::passed() const {
+  return !rows.empty() && empty_judged_right == 0 &&
+         std::all_of(rows.begin(), rows.end(), [](const SelfTestRow& row) { return row.passed(); });
+}
+
+SelfTest self_test() {
+  SelfTest result;
+  for (const int side : {32, 64}) {
+    const std::vector<RealPicture> real = real_pictures(side);
+    const auto judge = [&](const std::string& condition, const auto& treated) {
+      std::vector<io::Image> shown;
+      for (std::size_t i = 0; i < real.size(); ++i)
+        shown.push_back(treated(real[i].image, static_cast<std::uint32_t>(i)));
+      SelfTestRow row = judge_all(real, shown);
+      row.side = side;
+      row.condition = condition;
+      result.rows.push_back(std::move(row));
+    };
+    judge("as they are", [](const io::Image& picture, std::uint32_t) { return picture; });
+    judge("noise 16/255, background 5 % darker",
+          [](const io::Image& picture, std::uint32_t seed) { return disturbed(picture, 16, 0.05, seed); });
+    judge("moved by 1/16", [](const io::Image& picture, std::uint32_t) { return moved(picture); });
+    judge("blurred", [](const io::Image& picture, std::uint32_t) { return blurred(picture); });
+
+    const Scorer scorer(real);
+    std::vector<io::Image> empty{io::Image(side, side), io::Image(side, side, {200, 30, 30})};
+    for (const double deviation : {20.0, 60.0, 120.0}) {
+      for (std::uint32_t seed = 0; seed < 4; ++seed) empty.push_back(noise_picture(side, deviation, seed));
+    }
+    result.empty_pictures += empty.size();
+    for (const io::Image& picture : empty) {
+      const bool passes = std::any_of(real.begin(), real.end(), [&](const RealPicture& one) {
+        const Verdict verdict = scorer.judge(picture, one.subject);
+        return verdict.colour_right || verdict.shape_right;
+      });
+      result.empty_judged_right += passes ? 1 : 0;
+    }
+  }
+  return result;
+}
+
+}  // namespace tessera::quality
