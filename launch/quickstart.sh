@@ -21,7 +21,7 @@ bash launch/build.sh
 if [ ! -f "$data/complete" ]; then
   say "Data set: emoji, into $data"
   rm -rf "$data"
-  "$tessera" data build emoji --config "$config" --subset quickstart --repeat shapes=4 --size 16,32 --out "$data"
+  "$tessera" data build emoji --config "$config" --subset quickstart --repeat shapes=3 --size 16,32 --out "$data"
   touch "$data/complete"
 fi
 
