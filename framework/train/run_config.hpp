@@ -75,6 +75,7 @@ struct RunConfig {
   /// one name.
   [[nodiscard]] static RunConfig resolve(const ConfigTree& tree);
   /// With all defaults of the run's own tables and of the components.
+  /// @throws Error on a table of [model] that no component knows.
   [[nodiscard]] ConfigTree resolved(const RunComponents& components) const;
   [[nodiscard]] std::int64_t total_steps() const;
 

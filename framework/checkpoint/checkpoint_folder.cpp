@@ -1,0 +1,86 @@
+#include "checkpoint/checkpoint_folder.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "base/log.hpp"
+#include "io/file.hpp"
+
+namespace tessera::checkpoint {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The step of "step-00000123.h5"; -1 for any other name.
+std::int64_t step_of(const fs::path& file) {
+  const std::string name = file.filename().string();
+  std::int64_t step = -1;
+  int used = 0;
+  if (std::sscanf(name.c_str(), "step-%ld.h5%n", &step, &used) != 1 ||
+      used != static_cast<int>(name.size())) {
+    return -1;
+  }
+  return step;
+}
+
+bool is_leftover(const fs::path& file) {
+  const std::string name = file.filename().string();
+  return name.starts_with("step-") && name.find(".h5.tmp-") != std::string::npos;
+}
+
+}  // namespace
+
+std::string file_name(std::int64_t global_step) {
+  std::array<char, 40> name{};
+  std::snprintf(name.data(), name.size(), "step-%08ld.h5", global_step);
+  return name.data();
+}
+
+std::vector<fs::path> list(const fs::path& folder) {
+  std::vector<fs::path> files;
+  std::error_code missing;
+  for (const auto& entry : fs::directory_iterator(folder, missing)) {
+    if (step_of(entry.path()) >= 0) files.push_back(entry.path());
+  }
+  std::ranges::sort(files, [](const fs::path& a, const fs::path& b) { return step_of(a) > step_of(b); });
+  return files;
+}
+
+std::optional<Found> newest_intact(const fs::path& folder) {
+  const std::vector<fs::path> files = list(folder);
+  for (const fs::path& file : files) {
+    try {
+      return Found{file, verify(file)};
+    } catch (const Error& error) {
+      log_warning("The checkpoint " + file.string() + " cannot be used: " + error.summary() +
+                  " Falling back to the one before it.");
+    }
+  }
+  if (files.empty()) return std::nullopt;
+  throw Error("all " + std::to_string(files.size()) + " checkpoints of this folder are damaged.",
+              folder.string(),
+              "Restore one from a copy, or remove them all to start the run from the beginning.");
+}
+
+fs::path save_and_rotate(const fs::path& folder, std::int64_t keep, const RunState& state,
+                         const nn::ParameterStore& store, const std::vector<NamedArena>& arenas,
+                         const comm::Communicator& world) {
+  const fs::path file = folder / file_name(state.global_step);
+  save(file, state, store, arenas, world);
+  if (world.rank() != 0) return file;
+  // Failing to delete is no reason to stop a run. A file of a later step is a damaged one that the run fell
+  // back from: it does not count as kept.
+  std::error_code ignored;
+  std::int64_t kept = 0;
+  for (const fs::path& old : list(folder)) {
+    if (step_of(old) > state.global_step || kept++ < std::max<std::int64_t>(1, keep)) continue;
+    fs::remove(old, ignored);
+  }
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    if (is_leftover(entry.path())) fs::remove(entry.path(), ignored);
+  }
+  return file;
+}
+
+}  // namespace tessera::checkpoint

@@ -1,0 +1,143 @@
+#include <optional>
+#include <span>
+
+#include "checkpoint/checkpoint.hpp"
+#include "checkpoint/tensor_parts.hpp"
+#include "io/file_seal.hpp"
+#include "io/hdf5.hpp"
+
+namespace tessera::checkpoint {
+namespace {
+
+/// What all ranks must know of the file that rank 0 made.
+struct Plan {
+  std::string path;
+  std::vector<io::Extent> tensors;  // in the order of arenas, then slots
+  io::Extent checksums;
+  std::uint64_t user_block = 0;
+};
+
+io::StoredType stored(DType type) { return type == DType::f64 ? io::StoredType::f64 : io::StoredType::f32; }
+
+void write_state(io::Hdf5File& file, const RunState& state) {
+  file.set_attribute("/", "format", format_name);
+  file.set_attribute("/", "format_version", format_version);
+  file.write_strings("/config", std::vector{state.config});
+  file.write_strings("/plugins", state.plugins);
+  file.set_attribute("/", "precision", state.precision);
+  file.set_attribute("/", "stage", state.stage);
+  file.set_attribute("/", "stage_name", state.stage_name);
+  file.set_attribute("/", "stage_step", state.stage_step);
+  file.set_attribute("/", "global_step", state.global_step);
+  file.set_attribute("/", "samples_seen", state.samples_seen);
+  file.set_attribute("/", "attempt", state.attempt);
+  file.set_attribute("/", "optimizer_updates", state.optimizer_updates);
+  file.set_attribute("/", "average_active", std::int64_t{state.average_active ? 1 : 0});
+  file.set_attribute("/", "loss_sum", state.loss_sum);
+  file.set_attribute("/", "loss_steps", state.loss_steps);
+}
+
+/// Makes the file with everything but the tensors' bytes, and takes their disk space.
+Plan prepare(const std::string& path, const RunState& state, const nn::ParameterStore& store,
+             const std::vector<NamedArena>& arenas) {
+  const std::size_t count = arenas.size() * store.slots().size();
+  std::uint64_t bytes = 0;
+  for (const NamedArena& arena : arenas) bytes += arena.arena.bytes();
+  io::require_free_space(io::folder_of(path), bytes, "this checkpoint");
+
+  Plan plan{path, {}, {}, io::seal_bytes(count)};
+  io::Hdf5File file = io::Hdf5File::create(path, {.user_block = plan.user_block, .alignment = 4096});
+  write_state(file, state);
+  std::vector<std::string> names;
+  for (const NamedArena& arena : arenas) {
+    for (const nn::ParameterSlot& slot : store.slots()) {
+      names.push_back(arena.group + "/" + slot.name);
+      const Shape& shape = slot.parameter->shape();
+      const std::vector<std::uint64_t> extents(shape.begin(), shape.end());
+      plan.tensors.push_back(file.create_dataset("/" + names.back(), stored(arena.arena.dtype()), extents));
+    }
+  }
+  file.write_strings("/names", names);
+  const std::uint64_t checksums = names.size();
+  plan.checksums = file.create_dataset("/checksums", io::StoredType::u32, std::span(&checksums, 1));
+  file.close();
+  const io::File bulk = io::File::open_update(path);
+  for (const io::Extent& extent : plan.tensors) bulk.reserve(extent);
+  return plan;
+}
+
+void share(Plan& plan, std::size_t tensors, const comm::Communicator& world) {
+  if (world.size() == 1) return;
+  plan.tensors.resize(tensors);
+  world.broadcast(std::as_writable_bytes(std::span(plan.tensors)), 0);
+  const std::vector<std::string> paths = world.gather(plan.path);
+  plan.path = paths.front();
+}
+
+/// Writes this rank's parts and reads them back. @return their checksums.
+std::vector<std::uint32_t> write_parts(const Plan& plan, const nn::ParameterStore& store,
+                                       const std::vector<NamedArena>& arenas,
+                                       const comm::Communicator& world) {
+  const io::File file = io::File::open_update(plan.path);
+  std::vector<std::uint32_t> checksums;
+  std::vector<char> back;
+  for (const NamedArena& arena : arenas) {
+    const std::size_t size = size_of(arena.arena.dtype());
+    const auto* base = static_cast<const char*>(arena.arena.raw());
+    for (const nn::ParameterSlot& slot : store.slots()) {
+      const comm::Slice part = part_of(store, slot, world.rank(), world.size());
+      const char* from = base + (static_cast<std::size_t>(slot.offset) + part.begin) * size;
+      const std::size_t bytes = part.size() * size;
+      const std::uint64_t offset = plan.tensors[checksums.size()].offset + part.begin * size;
+      if (bytes > 0) file.write_at(from, bytes, offset);
+      checksums.push_back(crc32c(from, bytes));
+    }
+  }
+  file.sync();
+  std::size_t i = 0;
+  for (const NamedArena& arena : arenas) {
+    const std::size_t size = size_of(arena.arena.dtype());
+    for (const nn::ParameterSlot& slot : store.slots()) {
+      const comm::Slice part = part_of(store, slot, world.rank(), world.size());
+      back.resize(part.size() * size);
+      file.read_at(back.data(), back.size(), plan.tensors[i].offset + part.begin * size);
+      if (crc32c(back.data(), back.size()) != checksums[i]) {
+        throw Error("what was written to the checkpoint reads back differently.", plan.path,
+                    "Check the disk; the checkpoints before this one were left alone.");
+      }
+      ++i;
+    }
+  }
+  return checksums;
+}
+
+}  // namespace
+
+void save(const std::filesystem::path& path, const RunState& state, const nn::ParameterStore& store,
+          const std::vector<NamedArena>& arenas, const comm::Communicator& world) {
+  std::optional<io::FileReplacement> replacement;
+  Plan plan;
+  world.together([&] {
+    if (world.rank() != 0) return;
+    replacement.emplace(path.string());
+    plan = prepare(replacement->temporary_path(), state, store, arenas);
+  });
+  share(plan, arenas.size() * store.slots().size(), world);
+
+  std::vector<std::uint32_t> parts;
+  world.together([&] { parts = write_parts(plan, store, arenas, world); });
+  std::vector<std::size_t> element_bytes;
+  for (const NamedArena& arena : arenas) element_bytes.push_back(size_of(arena.arena.dtype()));
+  const std::vector<std::uint32_t> checksums = whole_checksums(parts, element_bytes, store, &world);
+
+  world.together([&] {
+    if (world.rank() != 0) return;
+    const io::File file = io::File::open_update(plan.path);
+    file.write_at(checksums.data(), plan.checksums.bytes, plan.checksums.offset);
+    io::seal_file(plan.path, plan.user_block, plan.tensors);
+    (void)describe(plan.path);
+    replacement->commit();
+  });
+}
+
+}  // namespace tessera::checkpoint

@@ -1,0 +1,128 @@
+#include "train/gradient_step.hpp"
+
+#include <algorithm>
+
+#include "ops/accumulate.hpp"
+#include "ops/graph.hpp"
+
+namespace tessera::train {
+namespace {
+
+/// Installs a callback for one backward, exceptions included.
+class ProgressScope {
+ public:
+  explicit ProgressScope(ops::BackwardProgress callback) { ops::set_backward_progress(std::move(callback)); }
+  ~ProgressScope() { ops::set_backward_progress({}); }
+  ProgressScope(const ProgressScope&) = delete;
+  ProgressScope& operator=(const ProgressScope&) = delete;
+};
+
+Shape latent_shape(const data::HostBatch& batch) {
+  return {static_cast<std::int64_t>(batch.samples), batch.channels, batch.grid.height, batch.grid.width};
+}
+
+}  // namespace
+
+GradientStep::GradientStep(RunComponents& components, ModelState& model, const StageSettings& stage,
+                           data::Loader& loader)
+    : components_(components), model_(model), stage_(stage), loader_(loader) {
+  null_caption_ = components.backbone().captions().null_features(loader.dataset().header().caption_length);
+}
+
+double GradientStep::run(const RandomKey& key) {
+  model_.store().clear_gradients();
+  double loss = 0;
+  const std::uint32_t micros = loader_.micro_batches();
+  for (std::uint32_t micro = 0; micro < micros; ++micro) {
+    loss += micro_step(loader_.next(), key, micro + 1 == micros);
+  }
+  // Where reductions began in backward, report() wrote these zeros before the sums arrived.
+  if (!model_.reduces_during_backward()) model_.store().zero_missing_gradients();
+  return loss;
+}
+
+double GradientStep::micro_step(const data::HostBatch& batch, const RandomKey& key, bool last) {
+  const DType type = model_.store().precision().residual;
+  const Shape shape = latent_shape(batch);
+  if (last) model_.store().clear_uses();
+  TokenMask mask;
+  if (stage_.mask_ratio > 0) mask = mask_of(batch, key);
+  const ObjectiveDraws draws = components_.objective().draw(key, batch.position, shape, type);
+  const TrainingBatch training{ops::converted(Tensor::from_host(batch.latents, shape), type),
+                               captions_of(batch), stage_.mask_ratio > 0 ? &mask : nullptr};
+  const ObjectiveLoss loss = components_.objective().loss(components_.backbone(), training, draws);
+  backward(loss.per_image, last);
+  double sum = 0;
+  for (const double value : ops::converted(loss.per_image.value(), DType::f64).to_host<double>()) {
+    sum += value;
+  }
+  return sum / static_cast<double>(stage_.batch);
+}
+
+CaptionFeatures GradientStep::captions_of(const data::HostBatch& batch) {
+  captions_ = batch.captions;
+  const std::size_t per_caption = null_caption_.size();
+  CaptionFeatures captions;
+  for (std::size_t i = 0; i < batch.samples; ++i) {
+    if (batch.drop_caption[i] == 0) continue;
+    std::ranges::copy(null_caption_, captions_.begin() + static_cast<std::ptrdiff_t>(i * per_caption));
+  }
+  if (!components_.backbone().captions().needs_all_positions()) {
+    captions.lengths.assign(batch.len_real.begin(), batch.len_real.end());
+    for (std::size_t i = 0; i < batch.samples; ++i) {
+      if (batch.drop_caption[i] != 0) captions.lengths[i] = batch.caption_length;
+    }
+  }
+  const Shape shape{static_cast<std::int64_t>(batch.samples), batch.caption_length, batch.caption_width};
+  captions.features =
+      ops::Variable(ops::converted(Tensor::from_host(captions_, shape), model_.store().precision().residual));
+  return captions;
+}
+
+TokenMask GradientStep::mask_of(const data::HostBatch& batch, const RandomKey& key) {
+  const std::int64_t patch = components_.backbone().patch_size();
+  const std::int64_t rows = batch.grid.height / patch;
+  const std::int64_t columns = batch.grid.width / patch;
+  const auto tokens = static_cast<std::size_t>(rows * columns);
+  RandomKey masking = key;
+  masking.purpose = Purpose::mask;
+  const RandomStream stream(masking);
+  uniform_.resize(batch.samples * tokens);
+  for (std::size_t i = 0; i < batch.samples; ++i) {
+    fill_uniform01(stream, batch.position + i, 0, uniform_.data() + i * tokens, tokens);
+  }
+  return make_token_mask(components_.masking(), uniform_, static_cast<std::int64_t>(batch.samples), rows,
+                         columns, Masking::kept_tokens(rows * columns, stage_.mask_ratio));
+}
+
+void GradientStep::backward(const ops::Variable& per_image, bool last) {
+  const std::int64_t images = per_image.shape()[0];
+  const std::vector<double> share(static_cast<std::size_t>(images), 1.0 / static_cast<double>(stage_.batch));
+  const Tensor seed = ops::converted(Tensor::from_host(share, {images}), per_image.dtype());
+  if (!last || !model_.reduces_during_backward()) {
+    ops::backward(per_image, seed);
+    return;
+  }
+  std::size_t next_slot = 0;
+  const ProgressScope scope([&](std::uint64_t order) { report(order, next_slot); });
+  ops::backward(per_image, seed);
+  report(0, next_slot);
+}
+
+void GradientStep::report(std::uint64_t order, std::size_t& next_slot) {
+  const nn::ParameterStore& store = model_.store();
+  const auto& slots = store.slots();
+  const std::size_t before = next_slot;
+  while (next_slot < slots.size() && slots[next_slot].parameter->master().node()->first_use() >= order) {
+    const nn::ParameterSlot& slot = slots[next_slot++];
+    if (!slot.parameter->master().node()->has_gradient()) store.view(store.gradients(), slot).fill_zero();
+  }
+  if (next_slot > before) {
+    const bool all = next_slot == slots.size();
+    model_.reducer().ready_up_to(
+        static_cast<std::size_t>(all ? store.arena_elements() : slots[next_slot].offset));
+  }
+  model_.reducer().progress();
+}
+
+}  // namespace tessera::train

@@ -1,0 +1,43 @@
+#pragma once
+// Invariant: the gradient of a step is that of the mean loss over its global batch, whatever the number of
+// ranks and the size of micro-batches: every image's loss weighs 1/B, its random draws depend on its position
+// in the global batch, and a rank adds its micro-batches in order.
+
+#include <cstdint>
+#include <vector>
+
+#include "data/loader.hpp"
+#include "plugin/run_components.hpp"
+#include "train/model_state.hpp"
+#include "train/run_config.hpp"
+
+namespace tessera::train {
+
+class GradientStep {
+ public:
+  GradientStep(RunComponents& components, ModelState& model, const StageSettings& stage,
+               data::Loader& loader);
+
+  /// Leaves this rank's share of the gradient in the store; reductions are under way where they overlap with
+  /// backward. @param key  seed, stage, attempt and step; the purposes are set inside.
+  /// @return this rank's part of the mean loss.
+  double run(const RandomKey& key);
+
+ private:
+  double micro_step(const data::HostBatch& batch, const RandomKey& key, bool last);
+  [[nodiscard]] CaptionFeatures captions_of(const data::HostBatch& batch);
+  [[nodiscard]] TokenMask mask_of(const data::HostBatch& batch, const RandomKey& key);
+  void backward(const ops::Variable& per_image, bool last);
+  /// Starts the reduction of what no operation before `order` used.
+  void report(std::uint64_t order, std::size_t& next_slot);
+
+  RunComponents& components_;
+  ModelState& model_;
+  const StageSettings& stage_;
+  data::Loader& loader_;
+  std::vector<float> null_caption_;  // [length, width]
+  std::vector<float> captions_;
+  std::vector<float> uniform_;
+};
+
+}  // namespace tessera::train

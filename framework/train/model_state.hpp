@@ -1,0 +1,56 @@
+#pragma once
+// Invariant: what training changes lives in arenas of one layout: values, moments and the running average
+// once per node where its ranks can share memory, gradients once per rank. Between steps every rank sees the
+// same values. Members are collective unless they say otherwise.
+
+#include <memory>
+#include <vector>
+
+#include "checkpoint/checkpoint.hpp"
+#include "comm/gradient_reducer.hpp"
+#include "nn/parameter_store.hpp"
+#include "train/adamw.hpp"
+
+namespace tessera::train {
+
+class ModelState {
+ public:
+  /// Values are initialised from `seed`, moments zero. @param average  keeps memory for a running average.
+  ModelState(nn::Module& model, const nn::Precision& precision, const AdamWSettings& optimizer, bool average,
+             std::uint64_t seed, const comm::Communicator& world);
+
+  [[nodiscard]] nn::ParameterStore& store() { return store_; }
+  [[nodiscard]] AdamW& optimizer() { return *optimizer_; }
+  [[nodiscard]] comm::GradientReducer& reducer() { return *reducer_; }
+  /// Gradients travel while backward goes on: when not all ranks share memory. Local.
+  [[nodiscard]] bool reduces_during_backward() const { return reduces_during_backward_; }
+
+  [[nodiscard]] bool average_active() const { return average_active_; }
+  /// Copies the values to the average, or forgets that there is one.
+  void start_average();
+  void stop_average() { average_active_ = false; }
+  /// Exchanges values and average; does nothing while the average is not active.
+  void swap_average();
+  /// Zero moments, no updates: the optimizer of a fresh run.
+  void reset_optimizer();
+
+  /// What a checkpoint holds: model, moments, and the average while it is active.
+  [[nodiscard]] std::vector<checkpoint::NamedArena> arenas() const;
+  void load(const checkpoint::Description& description, const std::filesystem::path& file);
+
+ private:
+  [[nodiscard]] nn::ArenaMaker arena_maker();
+  [[nodiscard]] comm::Slice slice() const { return reducer_->my_slice(); }
+
+  comm::Communicator world_;
+  bool shared_;  ///< the ranks of a node have one copy of everything but gradients
+  comm::Communicator sharers_;
+  bool reduces_during_backward_ = false;
+  bool average_active_ = false;
+  nn::ParameterStore store_;
+  std::unique_ptr<comm::SharedArena> gradients_;
+  std::unique_ptr<AdamW> optimizer_;
+  std::unique_ptr<comm::GradientReducer> reducer_;
+};
+
+}  // namespace tessera::train

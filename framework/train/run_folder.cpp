@@ -1,0 +1,66 @@
+#include "train/run_folder.hpp"
+
+#include <sstream>
+
+#include "base/log.hpp"
+#include "io/file.hpp"
+
+namespace tessera::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The lines of `now` that `before` lacks, for people.
+std::string changed_lines(const std::string& before, const std::string& now) {
+  std::string changed;
+  std::istringstream lines(now);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.empty() && before.find(line + "\n") == std::string::npos) changed += "\n  " + line;
+  }
+  return changed;
+}
+
+}  // namespace
+
+RunFolder::RunFolder(const comm::Communicator& world, const fs::path& root, bool resume)
+    : world_(world), root_(root) {
+  std::string chosen;
+  world_.together([&] {
+    if (world_.rank() != 0) return;
+    if (!resume && (fs::exists(root_ / "metrics.jsonl") || !checkpoint::list(checkpoints()).empty())) {
+      throw Error("this folder already holds a run.", root_.string(),
+                  "Go on with it (--resume), or choose another folder (--out).");
+    }
+    io::make_folders(checkpoints().string());
+    io::make_folders(samples().string());
+    io::replace_file((root_ / ".writable").string(), "");
+    fs::remove(root_ / ".writable");
+    if (!resume) return;
+    found_ = checkpoint::newest_intact(checkpoints());
+    if (found_) chosen = found_->file.string();
+  });
+  chosen = world_.gather(chosen).front();
+  world_.together([&] {
+    if (!chosen.empty() && !found_) found_ = checkpoint::Found{chosen, checkpoint::describe(chosen)};
+  });
+}
+
+void RunFolder::check_continuation(const RunConfig& config, const checkpoint::Found& found,
+                                   const ConfigTree& resolved) const {
+  const checkpoint::RunState& state = found.description.state;
+  const auto stages = static_cast<std::int64_t>(config.stages.size());
+  if (state.stage >= stages ||
+      config.stages[static_cast<std::size_t>(state.stage)].name != state.stage_name) {
+    throw Error("this checkpoint was written in stage " + std::to_string(state.stage + 1) + ", '" +
+                    state.stage_name + "', which the configuration does not have there.",
+                found.file.string(),
+                "Resume with the configuration of the run (config.toml in its folder), or start a new run.");
+  }
+  if (world_.rank() == 0 && state.config != resolved.to_toml()) {
+    log_warning("The configuration differs from the one that wrote " + found.file.string() +
+                "; the run will not be the one that it would have been. New or changed lines:" +
+                changed_lines(state.config, resolved.to_toml()));
+  }
+}
+
+}  // namespace tessera::train
