@@ -40,6 +40,7 @@ void expect_log_sum_exp(const Tensor& log_sum_exp, const AttentionShape& shape, 
 bool anything_to_do(const AttentionShape& shape) {
   expect(shape.batch >= 0 && shape.heads > 0 && shape.queries >= 0 && shape.keys > 0 && shape.head_dim > 0,
          "extents must be positive", shape);
+  expect(shape.scale > 0, "the scale must be positive", shape);
   return shape.batch > 0 && shape.queries > 0;
 }
 

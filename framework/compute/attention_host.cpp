@@ -13,9 +13,10 @@
 #include <algorithm>
 #include <memory>
 #include <new>
+#include <type_traits>
 
 #include "compute/attention_kernels.hpp"
-#include "compute/attention_tiles.hpp"
+#include "compute/attention_softmax.hpp"
 
 namespace tessera::compute::host {
 namespace {
@@ -23,39 +24,48 @@ namespace {
 constexpr std::size_t query_block = 64;
 constexpr std::size_t key_block = 128;
 
-// Memory that a thread keeps between calls and cuts into arrays. Not the tensors' allocator: this outlives
-// Kokkos.
-class Scratch {
+// Cuts one stretch of memory into aligned arrays; without memory it only counts.
+class Cutter {
  public:
-  explicit Scratch(std::size_t bytes) {
-    thread_local std::unique_ptr<std::byte, Free> memory;
-    thread_local std::size_t size = 0;
-    if (size < bytes) {
-      size = 0;
-      memory.reset();
-      memory.reset(static_cast<std::byte*>(::operator new(bytes, alignment)));
-      size = bytes;
-    }
-    next_ = memory.get();
-  }
+  explicit Cutter(std::byte* memory) : memory_(memory) {}
   template <class T>
   T* take(std::size_t count) {
-    T* result = reinterpret_cast<T*>(next_);
-    next_ += padded<T>(count);
+    T* result = memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + bytes_);
+    bytes_ += round_up(count * sizeof(T), 64);
     return result;
   }
-  template <class T>
-  static std::size_t padded(std::size_t count) {
-    return round_up(count * sizeof(T), 64);
-  }
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
  private:
+  std::byte* memory_;
+  std::size_t bytes_ = 0;
+};
+
+// Memory that a thread keeps between calls. Not the tensors' allocator: this outlives Kokkos.
+std::byte* thread_memory(std::size_t bytes) {
   static constexpr std::align_val_t alignment{64};
   struct Free {
     void operator()(std::byte* memory) const { ::operator delete(memory, alignment); }
   };
-  std::byte* next_;
-};
+  thread_local std::unique_ptr<std::byte, Free> memory;
+  thread_local std::size_t size = 0;
+  if (size < bytes) {
+    size = 0;
+    memory.reset();
+    memory.reset(static_cast<std::byte*>(::operator new(bytes, alignment)));
+    size = bytes;
+  }
+  return memory.get();
+}
+
+// Arrays is made twice: to count its bytes, then in memory.
+template <class Arrays, class Extents>
+Arrays in_scratch(const Extents& extents) {
+  Cutter count(nullptr);
+  [[maybe_unused]] const Arrays counted(count, extents);
+  Cutter cut(thread_memory(count.bytes()));
+  return Arrays(cut, extents);
+}
 
 // One operand of one image and head: rows `stride` apart.
 template <class T>
@@ -82,230 +92,286 @@ void prefetch_next_head(const HeadRows<T>& rows, std::size_t count, std::size_t 
   }
 }
 
-// The extents of one head, and their padded forms in scratch.
-template <class A>
+// The extents of one head, and their padded forms in scratch: in units where a unit lies along them.
+template <class U>
 struct Extents {
+  static constexpr std::size_t vector = lanes<typename U::Unit>;
+
   std::size_t queries, keys, head_dim;
-  std::size_t columns;     // head_dim, padded
-  std::size_t lane_count;  // queries of a full block, padded
+  std::size_t depth;       // head_dim in units
+  std::size_t row_units;   // the same, padded: the stride of rows packed along head_dim
+  std::size_t columns;     // head_dim, padded: the stride of rows packed across it
   std::size_t key_rows;    // keys, padded
   std::size_t block_keys;  // keys of a full block
-  std::size_t block_rows;  // the same, padded
+  std::size_t widest;      // queries of a full block, padded
 
   explicit Extents(const AttentionShape& shape)
       : queries(static_cast<std::size_t>(shape.queries)),
         keys(static_cast<std::size_t>(shape.keys)),
         head_dim(static_cast<std::size_t>(shape.head_dim)),
-        columns(round_up(head_dim, lanes<A>)),
-        lane_count(round_up(std::min(queries, query_block), std::max(lanes<A>, row_group))),
+        depth(divide_up(head_dim, U::per)),
+        row_units(round_up(depth, vector)),
+        columns(round_up(head_dim, vector)),
         key_rows(round_up(keys, row_group)),
         // Blocks of nearly equal size, so that no short one is left at the end.
-        block_keys(round_up((keys + blocks() - 1) / blocks(), row_group)),
-        block_rows(block_keys) {}
+        block_keys(round_up(divide_up(keys, divide_up(keys, key_block)), row_group)),
+        widest(padded_queries(std::min(queries, query_block))) {}
+
+  static std::size_t padded_queries(std::size_t count) {
+    return round_up(count, std::max(vector, row_group));
+  }
   // Whether a row takes part in so little arithmetic that waiting for it shows (backward; the forward's fewer
   // rows come in time by themselves).
   [[nodiscard]] bool short_of_work() const { return std::min(queries, keys) <= 128; }
-  [[nodiscard]] std::size_t blocks() const { return (keys + key_block - 1) / key_block; }
 };
 
-// Per query, over the keys so far: the largest score, the sum of the weights relative to it, and the factor
-// by which the last block shrank what came before it.
-template <class A>
-struct Running {
-  A* largest;
-  A* total;
-  A* shrink;
+template <class U>
+struct ForwardArrays {
+  using Unit = typename U::Unit;
+  using A = typename U::Sum;
+  Unit* keys;
+  Unit* values;
+  Unit* query_columns;
+  A* tile;
+  A* sums;
+  Running<A> running;
+
+  ForwardArrays(Cutter& cut, const Extents<U>& e)
+      : keys(cut.take<Unit>(e.key_rows * e.row_units)),
+        values(cut.take<Unit>(e.key_rows * e.columns)),
+        query_columns(cut.take<Unit>(e.row_units * e.widest)),
+        tile(cut.take<A>(e.block_keys * e.widest)),
+        sums(cut.take<A>(e.widest * e.columns)),
+        running{cut.take<A>(e.widest), cut.take<A>(e.widest), cut.take<A>(e.widest)} {}
 };
 
-// Turns a block's scores into weights. Several columns at once, since each is a chain of dependent maxima.
-template <std::size_t Columns, class A>
-TESSERA_INLINE void soften(A* tile, std::size_t width, std::size_t block, std::size_t column, bool start,
-                           const Running<A>& running) {
-  Vector<A> top[Columns];
-  Vector<A> sum[Columns] = {};
-  tile += column;
-  for (std::size_t c = 0; c < Columns; ++c) {
-    const std::size_t at = c * lanes<A>;
-    top[c] = start ? load(tile + at) : load(running.largest + column + at);
-  }
-  for (std::size_t j = 0; j < block; ++j) {
-    for (std::size_t c = 0; c < Columns; ++c) top[c] = larger(load(tile + j * width + c * lanes<A>), top[c]);
-  }
-  for (std::size_t j = 0; j < block; ++j) {
-    for (std::size_t c = 0; c < Columns; ++c) {
-      A* place = tile + j * width + c * lanes<A>;
-      const Vector<A> weight = Power<A>::of(load(place) - top[c]);
-      store(place, weight);
-      sum[c] += weight;
-    }
-  }
-  for (std::size_t c = 0; c < Columns; ++c) {
-    const std::size_t at = column + c * lanes<A>;
-    if (!start) {
-      const Vector<A> factor = Power<A>::of(load(running.largest + at) - top[c]);
-      store(running.shrink + at, factor);
-      sum[c] += factor * load(running.total + at);
-    }
-    store(running.largest + at, top[c]);
-    store(running.total + at, sum[c]);
-  }
-}
+template <class T>
+struct ForwardOperands {
+  HeadRows<T> q, k, v, out;
+  arithmetic_t<T>* log_sum_exp;
+};
 
-template <class A>
-TESSERA_INLINE void soften_block(A* tile, std::size_t width, std::size_t block, bool start,
-                                 const Running<A>& running) {
-  std::size_t column = 0;
-  for (; column + 4 * lanes<A> <= width; column += 4 * lanes<A>) {
-    soften<4>(tile, width, block, column, start, running);
-  }
-  for (; column < width; column += lanes<A>) soften<1>(tile, width, block, column, start, running);
-}
-
-template <class T, class A = arithmetic_t<T>>
-void forward_head(const Extents<A>& e, double scale, const HeadRows<T>& q, const HeadRows<T>& k,
-                  const HeadRows<T>& v, const HeadRows<T>& out, A* log_sum_exp) {
-  Scratch scratch(2 * Scratch::padded<A>(e.key_rows * e.columns) +
-                  Scratch::padded<A>(e.columns * e.lane_count) +
-                  Scratch::padded<A>(e.block_rows * e.lane_count) +
-                  Scratch::padded<A>(e.lane_count * e.columns) + 3 * Scratch::padded<A>(e.lane_count));
-  A* keys = scratch.take<A>(e.key_rows * e.columns);
-  A* values = scratch.take<A>(e.key_rows * e.columns);
-  A* query_columns = scratch.take<A>(e.columns * e.lane_count);
-  A* weights = scratch.take<A>(e.block_rows * e.lane_count);
-  A* sums = scratch.take<A>(e.lane_count * e.columns);
-  A* largest = scratch.take<A>(e.lane_count);
-  A* total = scratch.take<A>(e.lane_count);
-  A* shrink = scratch.take<A>(e.lane_count);
-  pack_rows(k.data, k.stride, e.keys, e.key_rows, e.head_dim, A(1), keys, e.columns);
-  pack_rows(v.data, v.stride, e.keys, e.key_rows, e.head_dim, A(1), values, e.columns);
+template <class T>
+void forward_head(const Extents<Units<T>>& e, double scale, const ForwardOperands<T>& head) {
+  using U = Units<T>;
+  using A = typename U::Sum;
+  const auto s = in_scratch<ForwardArrays<U>>(e);
+  const A base_scale = static_cast<A>(scale * Power<A>::scale);
+  pack_rows<U>(head.k.data, head.k.stride, e.keys, e.key_rows, e.head_dim, s.keys, e.row_units);
+  pack_depth<U>(head.v.data, head.v.stride, e.keys, e.head_dim, s.values, e.columns);
 
   for (std::size_t first = 0; first < e.queries; first += query_block) {
     const std::size_t count = std::min(query_block, e.queries - first);
-    const std::size_t width = round_up(count, std::max(lanes<A>, row_group));
-    pack_transposed(q.row(first), q.stride, count, e.head_dim, static_cast<A>(scale * Power<A>::scale),
-                    query_columns, width);
+    const std::size_t width = e.padded_queries(count);
+    pack_transposed<U>(head.q.row(first), head.q.stride, count, e.head_dim, s.query_columns, width);
     for (std::size_t begin = 0; begin < e.keys; begin += e.block_keys) {
       const std::size_t block = std::min(e.block_keys, e.keys - begin);
-      product(
-          Left<A>{keys + begin * e.columns, e.columns, 1}, Right<A>{query_columns, width},
-          round_up(block, row_group), width, e.head_dim,
-          [=](std::size_t row, std::size_t column, const Vector<A>& sum)
-              __attribute__((always_inline)) { store(weights + row * width + column, sum); });
-      const Running<A> running{largest, total, shrink};
-      soften_block(weights, width, block, begin == 0, running);
       const bool start = begin == 0;
       product(
-          Left<A>{weights, 1, width}, Right<A>{values + begin * e.columns, e.columns}, width, e.columns,
-          block,
-          [=](std::size_t row, std::size_t column, const Vector<A>& sum) __attribute__((always_inline)) {
-            A* place = sums + row * e.columns + column;
-            store(place, start ? sum : sum + shrink[row] * load(place));
+          Left<U>{s.keys + begin * e.row_units, e.row_units, 1}, Right<U>{s.query_columns, width},
+          round_up(block, row_group), width, e.depth,
+          [ tile = s.tile, width ](std::size_t row, std::size_t column, const Vector<A>(&score)[2])
+              __attribute__((always_inline)) {
+                store(tile + row * width + column, score[0]);
+                store(tile + (row + 1) * width + column, score[1]);
+              });
+      soften<U>(s.tile, width, block, base_scale, start, s.running);
+      product(
+          Left<U>{reinterpret_cast<const typename U::Unit*>(s.tile), 1, width},
+          Right<U>{s.values + begin / U::per * e.columns, e.columns}, width, e.columns,
+          divide_up(block, U::per),
+          [ sums = s.sums, shrink = s.running.shrink, stride = e.columns, start ](
+              std::size_t row, std::size_t column, const Vector<A>(&sum)[2]) __attribute__((always_inline)) {
+            for (std::size_t i = 0; i < 2; ++i) {
+              A* place = sums + (row + i) * stride + column;
+              store(place, start ? sum[i] : sum[i] + shrink[row + i] * load(place));
+            }
           });
     }
-    for (std::size_t column = 0; column < width; column += lanes<A>) {
-      const Vector<A> sum = load(total + column);
-      store(total + column, A(1) / sum);
-      store(largest + column,
-            (load(largest + column) + Power<A>::log(sum)) * static_cast<A>(1 / Power<A>::scale));
+    for (std::size_t n = 0; n < width; n += lanes<A>) {
+      const Vector<A> total = load(s.running.total + n);
+      store(s.running.total + n, A(1) / total);
+      store(s.running.largest + n,
+            (load(s.running.largest + n) + Power<A>::log(total)) * static_cast<A>(1 / Power<A>::scale));
     }
-    std::copy_n(largest, count, log_sum_exp + first);
+    std::copy_n(s.running.largest, count, head.log_sum_exp + first);
     for (std::size_t n = 0; n < count; ++n) {
-      unpack_row(sums + n * e.columns, e.head_dim, total[n], out.row(first + n));
+      unpack_row(s.sums + n * e.columns, e.head_dim, s.running.total[n], head.out.row(first + n));
     }
   }
 }
 
-template <class T, class A = arithmetic_t<T>>
-void backward_head(const Extents<A>& e, double scale, const HeadRows<T>& q, const HeadRows<T>& k,
-                   const HeadRows<T>& v, const HeadRows<T>& out, const A* log_sum_exp, const HeadRows<T>& g,
-                   const HeadRows<T>& dq, const HeadRows<T>& dk, const HeadRows<T>& dv) {
-  const std::size_t key_size = e.key_rows * e.columns;
-  const std::size_t query_size = e.columns * e.lane_count;
-  const std::size_t tile_size = e.block_rows * e.lane_count;
-  Scratch scratch(4 * Scratch::padded<A>(key_size) + 5 * Scratch::padded<A>(query_size) +
-                  2 * Scratch::padded<A>(tile_size) + 2 * Scratch::padded<A>(e.lane_count));
-  A* keys = scratch.take<A>(key_size);
-  A* values = scratch.take<A>(key_size);
-  A* key_sums = scratch.take<A>(key_size);
-  A* value_sums = scratch.take<A>(key_size);
-  A* query_columns = scratch.take<A>(query_size);
-  A* gradient_columns = scratch.take<A>(query_size);
-  A* queries = scratch.take<A>(query_size);
-  A* gradients = scratch.take<A>(query_size);
-  A* query_sums = scratch.take<A>(query_size);
-  A* weights = scratch.take<A>(tile_size);
-  A* factors = scratch.take<A>(tile_size);
-  A* shift = scratch.take<A>(e.lane_count);
-  A* mean = scratch.take<A>(e.lane_count);
-  pack_rows(k.data, k.stride, e.keys, e.key_rows, e.head_dim, A(1), keys, e.columns);
-  pack_rows(v.data, v.stride, e.keys, e.key_rows, e.head_dim, A(1), values, e.columns);
-  std::fill_n(key_sums, key_size, A(0));
-  std::fill_n(value_sums, key_size, A(0));
-  if (e.short_of_work()) {
-    for (const auto* rows : {&k, &v, &dk, &dv}) prefetch_next_head(*rows, e.keys, e.head_dim);
-    for (const auto* rows : {&q, &g, &out, &dq}) prefetch_next_head(*rows, e.queries, e.head_dim);
+template <class U>
+struct BackwardArrays {
+  using Unit = typename U::Unit;
+  using A = typename U::Sum;
+  using Element = std::conditional_t<U::per == 1, A, bfloat16>;
+
+  Unit* keys;
+  Unit* values;
+  A* key_sums;
+  A* value_sums;
+  Unit* query_columns;
+  Unit* gradient_columns;
+  Unit* query_depth;
+  Unit* gradient_depth;
+  A* query_sums;
+  A* shift;
+  A* mean;
+  A* weights;
+  Unit* factors;
+  // Where a unit is one element, what follows is the same memory under another name: the keys as a right
+  // operand, and the weights and their gradients as left operands with the queries as their depth.
+  Unit* key_depth;
+  Element* weights_by_query;
+  Element* factors_by_query;
+
+  BackwardArrays(Cutter& cut, const Extents<U>& e)
+      : keys(cut.take<Unit>(e.key_rows * e.row_units)),
+        values(cut.take<Unit>(e.key_rows * e.row_units)),
+        key_sums(cut.take<A>(e.key_rows * e.columns)),
+        value_sums(cut.take<A>(e.key_rows * e.columns)),
+        query_columns(cut.take<Unit>(e.row_units * e.widest)),
+        gradient_columns(cut.take<Unit>(e.row_units * e.widest)),
+        query_depth(cut.take<Unit>(e.widest * e.columns)),
+        gradient_depth(cut.take<Unit>(e.widest * e.columns)),
+        query_sums(cut.take<A>(e.widest * e.columns)),
+        shift(cut.take<A>(e.widest)),
+        mean(cut.take<A>(e.widest)),
+        weights(cut.take<A>(e.block_keys * e.widest)),
+        factors(cut.take<Unit>(e.block_keys * e.widest)) {
+    if constexpr (U::per == 1) {
+      key_depth = keys;
+      weights_by_query = weights;
+      factors_by_query = factors;
+    } else {
+      key_depth = cut.take<Unit>(e.key_rows * e.columns);
+      weights_by_query = cut.take<Element>(e.block_keys * e.widest);
+      factors_by_query = cut.take<Element>(e.block_keys * e.widest);
+    }
   }
+};
+
+template <class T>
+struct BackwardOperands {
+  HeadRows<T> q, k, v, out, gradient, dq, dk, dv;
+  const arithmetic_t<T>* log_sum_exp;
+};
+
+// sum(out * gradient) of each query of a block: what the softmax subtracts from the weights' gradients.
+template <class T, class A = arithmetic_t<T>>
+void output_products(const BackwardOperands<T>& head, std::size_t head_dim, std::size_t first,
+                     std::size_t count, std::size_t width, A* to) {
+  for (std::size_t n = 0; n < width; n += lanes<A>) {
+    Vector<A> partial[lanes<A>] = {};
+    for (std::size_t i = 0; i < lanes<A> && n + i < count; ++i) {
+      const T* out = head.out.row(first + n + i);
+      const T* gradient = head.gradient.row(first + n + i);
+      for (std::size_t d = 0; d < head_dim; d += lanes<A>) {
+        partial[i] += load_some(out + d, head_dim - d) * load_some(gradient + d, head_dim - d);
+      }
+    }
+    store(to + n, row_sums<A>(partial));
+  }
+}
+
+// The weights of a block of keys and their gradients before the scale: weights (dweights - mean).
+template <class U>
+void weights_and_factors(const Extents<U>& e, const BackwardArrays<U>& s, std::size_t begin,
+                         std::size_t block, std::size_t width, typename U::Sum base_scale) {
+  using A = typename U::Sum;
+  const std::size_t rows = round_up(block, row_group);
+  const auto weigh = [=](std::size_t row, std::size_t column, const Vector<A>(&score)[2])
+      __attribute__((always_inline)) {
+    for (std::size_t i = 0; i < 2; ++i) {
+      const std::size_t place = (row + i) * width + column;
+      const Vector<A> weight = Power<A>::of(score[i] * base_scale - load(s.shift + column));
+      store(s.weights + place, weight);
+      if constexpr (U::per > 1) narrow(s.weights_by_query + place, weight);
+    }
+  };
+  product(Left<U>{s.keys + begin * e.row_units, e.row_units, 1}, Right<U>{s.query_columns, width}, rows,
+          width, e.depth, weigh);
+  const auto differentiate = [=](std::size_t row, std::size_t column, const Vector<A>(&gradient)[2])
+      __attribute__((always_inline)) {
+    Vector<A> factor[2];
+    for (std::size_t i = 0; i < 2; ++i) {
+      const std::size_t place = (row + i) * width + column;
+      factor[i] = load(s.weights + place) * (gradient[i] - load(s.mean + column));
+      narrow(s.factors_by_query + place, factor[i]);
+    }
+    if constexpr (U::per == 2) U::store_depth(s.factors + row / 2 * width + column, factor);
+  };
+  product(Left<U>{s.values + begin * e.row_units, e.row_units, 1}, Right<U>{s.gradient_columns, width}, rows,
+          width, e.depth, differentiate);
+  if constexpr (U::per == 2) {
+    if (block % 2 == 0) return;
+    // The last unit holds a key that does not exist.
+    for (std::size_t n = 0; n < width; ++n) s.factors[block / 2 * width + n] &= 0xffffU;
+  }
+}
+
+template <class T>
+void backward_head(const Extents<Units<T>>& e, double scale, const BackwardOperands<T>& head) {
+  using U = Units<T>;
+  using Unit = typename U::Unit;
+  using A = typename U::Sum;
+  const auto s = in_scratch<BackwardArrays<U>>(e);
+  const A base_scale = static_cast<A>(scale * Power<A>::scale);
+  pack_rows<U>(head.k.data, head.k.stride, e.keys, e.key_rows, e.head_dim, s.keys, e.row_units);
+  pack_rows<U>(head.v.data, head.v.stride, e.keys, e.key_rows, e.head_dim, s.values, e.row_units);
+  if (U::per > 1) pack_depth<U>(head.k.data, head.k.stride, e.keys, e.head_dim, s.key_depth, e.columns);
+  std::fill_n(s.key_sums, e.key_rows * e.columns, A(0));
+  std::fill_n(s.value_sums, e.key_rows * e.columns, A(0));
+  if (e.short_of_work()) {
+    for (const auto* rows : {&head.k, &head.v, &head.dk, &head.dv})
+      prefetch_next_head(*rows, e.keys, e.head_dim);
+    for (const auto* rows : {&head.q, &head.gradient, &head.out, &head.dq}) {
+      prefetch_next_head(*rows, e.queries, e.head_dim);
+    }
+  }
+  const auto add_to = [stride = e.columns](A* sums, bool start) {
+    return [=](std::size_t row, std::size_t column, const Vector<A>(&sum)[2]) __attribute__((always_inline)) {
+      for (std::size_t i = 0; i < 2; ++i) {
+        A* place = sums + (row + i) * stride + column;
+        store(place, start ? sum[i] : load(place) + sum[i]);
+      }
+    };
+  };
 
   for (std::size_t first = 0; first < e.queries; first += query_block) {
     const std::size_t count = std::min(query_block, e.queries - first);
-    const std::size_t width = round_up(count, std::max(lanes<A>, row_group));
-    pack_transposed(q.row(first), q.stride, count, e.head_dim, static_cast<A>(scale * Power<A>::scale),
-                    query_columns, width);
-    pack_transposed(g.row(first), g.stride, count, e.head_dim, A(1), gradient_columns, width);
-    pack_rows(q.row(first), q.stride, count, count, e.head_dim, A(1), queries, e.columns);
-    pack_rows(g.row(first), g.stride, count, count, e.head_dim, A(1), gradients, e.columns);
+    const std::size_t width = e.padded_queries(count);
+    const T* q = head.q.row(first);
+    const T* gradient = head.gradient.row(first);
+    pack_transposed<U>(q, head.q.stride, count, e.head_dim, s.query_columns, width);
+    pack_transposed<U>(gradient, head.gradient.stride, count, e.head_dim, s.gradient_columns, width);
+    pack_depth<U>(q, head.q.stride, count, e.head_dim, s.query_depth, e.columns);
+    pack_depth<U>(gradient, head.gradient.stride, count, e.head_dim, s.gradient_depth, e.columns);
+    output_products(head, e.head_dim, first, count, width, s.mean);
     for (std::size_t n = 0; n < width; ++n) {
-      A sum = 0;
-      if (n < count) {
-        const T* value = out.row(first + n);
-        const A* gradient = gradients + n * e.columns;
-#pragma omp simd reduction(+ : sum)
-        for (std::size_t d = 0; d < e.head_dim; ++d) sum += static_cast<A>(value[d]) * gradient[d];
-      }
-      mean[n] = sum;
-      shift[n] = n < count ? log_sum_exp[first + n] * static_cast<A>(Power<A>::scale) : A(0);
+      s.shift[n] = n < count ? head.log_sum_exp[first + n] * static_cast<A>(Power<A>::scale) : A(0);
     }
     for (std::size_t begin = 0; begin < e.keys; begin += e.block_keys) {
       const std::size_t block = std::min(e.block_keys, e.keys - begin);
       const std::size_t rows = round_up(block, row_group);
-      const std::size_t at = begin * e.columns;
-      product(
-          Left<A>{keys + at, e.columns, 1}, Right<A>{query_columns, width}, rows, width, e.head_dim,
-          [=](std::size_t row, std::size_t column, const Vector<A>& sum) __attribute__((always_inline)) {
-            store(weights + row * width + column, Power<A>::of(sum - load(shift + column)));
-          });
-      product(
-          Left<A>{values + at, e.columns, 1}, Right<A>{gradient_columns, width}, rows, width, e.head_dim,
-          [=](std::size_t row, std::size_t column, const Vector<A>& sum) __attribute__((always_inline)) {
-            const std::size_t place = row * width + column;
-            store(factors + place, load(weights + place) * (sum - load(mean + column)));
-          });
-      const auto add_to = [&](A* sums) {
-        return [ =, &e ](std::size_t row, std::size_t column, const Vector<A>& sum)
-            __attribute__((always_inline)) {
-          A* place = sums + row * e.columns + column;
-          store(place, load(place) + sum);
-        };
-      };
-      product(Left<A>{weights, width, 1}, Right<A>{gradients, e.columns}, rows, e.columns, count,
-              add_to(value_sums + at));
-      product(Left<A>{factors, width, 1}, Right<A>{queries, e.columns}, rows, e.columns, count,
-              add_to(key_sums + at));
-      const bool start = begin == 0;
-      product(
-          Left<A>{factors, 1, width}, Right<A>{keys + at, e.columns}, width, e.columns, block,
-          [=](std::size_t row, std::size_t column, const Vector<A>& sum) __attribute__((always_inline)) {
-            A* place = query_sums + row * e.columns + column;
-            store(place, start ? sum : load(place) + sum);
-          });
+      weights_and_factors<U>(e, s, begin, block, width, base_scale);
+      product(Left<U>{reinterpret_cast<const Unit*>(s.weights_by_query), width / U::per, 1},
+              Right<U>{s.gradient_depth, e.columns}, rows, e.columns, divide_up(count, U::per),
+              add_to(s.value_sums + begin * e.columns, false));
+      product(Left<U>{reinterpret_cast<const Unit*>(s.factors_by_query), width / U::per, 1},
+              Right<U>{s.query_depth, e.columns}, rows, e.columns, divide_up(count, U::per),
+              add_to(s.key_sums + begin * e.columns, false));
+      product(Left<U>{s.factors, 1, width}, Right<U>{s.key_depth + begin / U::per * e.columns, e.columns},
+              width, e.columns, divide_up(block, U::per), add_to(s.query_sums, begin == 0));
     }
     for (std::size_t n = 0; n < count; ++n) {
-      unpack_row(query_sums + n * e.columns, e.head_dim, static_cast<A>(scale), dq.row(first + n));
+      unpack_row(s.query_sums + n * e.columns, e.head_dim, static_cast<A>(scale), head.dq.row(first + n));
     }
   }
   for (std::size_t j = 0; j < e.keys; ++j) {
-    unpack_row(key_sums + j * e.columns, e.head_dim, static_cast<A>(scale), dk.row(j));
-    unpack_row(value_sums + j * e.columns, e.head_dim, A(1), dv.row(j));
+    unpack_row(s.key_sums + j * e.columns, e.head_dim, static_cast<A>(scale), head.dk.row(j));
+    unpack_row(s.value_sums + j * e.columns, e.head_dim, A(1), head.dv.row(j));
   }
 }
 
@@ -324,16 +390,16 @@ void for_each_head(const AttentionShape& shape, const Body& body) {
 void attention_forward(const AttentionShape& shape, const Tokens& q, const Tokens& k, const Tokens& v,
                        const Tokens& out, const Tensor& log_sum_exp) {
   dispatch_floating(q.tensor->dtype(), [&]<class T>(T) {
-    using A = arithmetic_t<T>;
-    const Extents<A> extents(shape);
+    const Extents<Units<T>> extents(shape);
+    auto* const lse = log_sum_exp.data<arithmetic_t<T>>();
     for_each_head(shape, [&](std::size_t image, std::size_t head) {
       const auto rows = [&](const Tokens& tokens, std::int64_t count) {
         return HeadRows<T>(tokens, shape, count, image, head);
       };
-      forward_head<T>(
-          extents, shape.scale, rows(q, shape.queries), rows(k, shape.keys), rows(v, shape.keys),
-          rows(out, shape.queries),
-          log_sum_exp.data<A>() + (image * static_cast<std::size_t>(shape.heads) + head) * extents.queries);
+      const ForwardOperands<T> operands{
+          rows(q, shape.queries), rows(k, shape.keys), rows(v, shape.keys), rows(out, shape.queries),
+          lse + (image * static_cast<std::size_t>(shape.heads) + head) * extents.queries};
+      forward_head(extents, shape.scale, operands);
     });
   });
 }
@@ -342,18 +408,23 @@ void attention_backward(const AttentionShape& shape, const Tokens& q, const Toke
                         const Tokens& out, const Tensor& log_sum_exp, const Tokens& out_gradient,
                         const Tokens& q_gradient, const Tokens& k_gradient, const Tokens& v_gradient) {
   dispatch_floating(q.tensor->dtype(), [&]<class T>(T) {
-    using A = arithmetic_t<T>;
-    const Extents<A> extents(shape);
+    const Extents<Units<T>> extents(shape);
+    const auto* const lse = log_sum_exp.data<arithmetic_t<T>>();
     for_each_head(shape, [&](std::size_t image, std::size_t head) {
       const auto rows = [&](const Tokens& tokens, std::int64_t count) {
         return HeadRows<T>(tokens, shape, count, image, head);
       };
-      backward_head<T>(
-          extents, shape.scale, rows(q, shape.queries), rows(k, shape.keys), rows(v, shape.keys),
+      const BackwardOperands<T> operands{
+          rows(q, shape.queries),
+          rows(k, shape.keys),
+          rows(v, shape.keys),
           rows(out, shape.queries),
-          log_sum_exp.data<A>() + (image * static_cast<std::size_t>(shape.heads) + head) * extents.queries,
-          rows(out_gradient, shape.queries), rows(q_gradient, shape.queries), rows(k_gradient, shape.keys),
-          rows(v_gradient, shape.keys));
+          rows(out_gradient, shape.queries),
+          rows(q_gradient, shape.queries),
+          rows(k_gradient, shape.keys),
+          rows(v_gradient, shape.keys),
+          lse + (image * static_cast<std::size_t>(shape.heads) + head) * extents.queries};
+      backward_head(extents, shape.scale, operands);
     });
   });
 }

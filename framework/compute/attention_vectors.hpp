@@ -66,13 +66,19 @@ TESSERA_INLINE void store(T* to, const Vector<T>& value) {
   __builtin_memcpy(to, &value, sizeof(value));
 }
 
+/// The same bits as elements of another type of the same size.
+template <class To, class V>
+TESSERA_INLINE Vector<To> cast(const V& value) {
+  Vector<To> result;
+  static_assert(sizeof(result) == sizeof(value));
+  __builtin_memcpy(&result, &value, sizeof(result));
+  return result;
+}
+
 TESSERA_INLINE Vector<float> widen(const bfloat16* from) {
   Vector<std::uint16_t> halves;
   __builtin_memcpy(&halves, from, sizeof(halves));
-  const Vector<std::int32_t> bits = __builtin_convertvector(halves, Vector<std::int32_t>) << 16;
-  Vector<float> value;
-  __builtin_memcpy(&value, &bits, sizeof(value));
-  return value;
+  return cast<float>(__builtin_convertvector(halves, Vector<std::uint32_t>) << 16);
 }
 TESSERA_INLINE Vector<float> widen(const float* from) { return load(from); }
 TESSERA_INLINE Vector<double> widen(const double* from) { return load(from); }
@@ -129,6 +135,16 @@ TESSERA_INLINE void transpose(Vector<T> (&rows)[lanes<T>]) {
   }
 }
 
+/// The sum of the elements of each row.
+template <class T>
+TESSERA_INLINE Vector<T> row_sums(Vector<T> (&rows)[lanes<T>]) {
+  transpose<T>(rows);
+  Vector<T> sums{};
+#pragma GCC unroll 16
+  for (std::size_t i = 0; i < lanes<T>; ++i) sums += rows[i];
+  return sums;
+}
+
 /// The larger of each pair; b where either is NaN, as the processor's own instruction has it.
 TESSERA_INLINE Vector<float> larger(Vector<float> a, Vector<float> b) {
 #if defined(__AVX512F__)
@@ -142,12 +158,15 @@ TESSERA_INLINE Vector<double> larger(Vector<double> a, Vector<double> b) { retur
 
 /// Rounded to nearest, ties to even; a NaN stays one.
 TESSERA_INLINE void narrow(bfloat16* to, const Vector<float>& value) {
-  Vector<std::uint32_t> bits;
-  __builtin_memcpy(&bits, &value, sizeof(bits));
+#if defined(__AVX512BF16__)
+  const __m256bh halves = _mm512_maskz_cvtneps_pbh(0xffff, value);
+#else
+  const auto bits = cast<std::uint32_t>(value);
   const Vector<std::uint32_t> rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
   const Vector<std::uint32_t> quiet = (bits >> 16) | 0x40U;
   const auto halves =
       __builtin_convertvector((bits & 0x7fffffffU) > 0x7f800000U ? quiet : rounded, Vector<std::uint16_t>);
+#endif
   __builtin_memcpy(to, &halves, sizeof(halves));
 }
 TESSERA_INLINE void narrow(float* to, const Vector<float>& value) { store(to, value); }
@@ -162,68 +181,5 @@ TESSERA_INLINE void store_some(S* to, const Vector<arithmetic_t<S>>& value, std:
     for (std::size_t i = 0; i < count; ++i) to[i] = S(value[i]);
   }
 }
-
-/// Softmax works on powers of `Power<T>::base`: scores are multiplied by `scale` = 1/ln(base) first.
-template <class T>
-struct Power;
-
-/// 2^x, |relative error| < 2e-7, for x <= 127; results below 2^-126 become 2^-126, in effect zero beside the
-/// 1 that every softmax row holds. NaN stays NaN.
-template <>
-struct Power<float> {
-  static constexpr double scale = 1.44269504088896340736;
-
-  TESSERA_INLINE static Vector<float> of(Vector<float> x) {
-    x = larger(Vector<float>{} - 126.0F, x);
-    const Vector<float> shifted = x + 12582912.0F;  // 1.5 * 2^23: rounds to an integer
-    const Vector<float> r = x - (shifted - 12582912.0F);
-    // The polynomial with p(0) = 1 and the least relative error, 9.2e-8, on |r| <= 1/2.
-    Vector<float> p = Vector<float>{} + 1.3264727247e-3F;
-    p = p * r + 9.6715126881e-3F;
-    p = p * r + 5.5507337436e-2F;
-    p = p * r + 2.4022242085e-1F;
-    p = p * r + 6.9314697760e-1F;
-    p = p * r + 1.0F;
-    Vector<std::int32_t> exponent, bits;
-    __builtin_memcpy(&exponent, &shifted, sizeof(exponent));
-    __builtin_memcpy(&bits, &p, sizeof(bits));
-    bits += exponent << 23;
-    __builtin_memcpy(&p, &bits, sizeof(p));
-    return p;
-  }
-
-  /// log2(x) for positive normal x, |error| < 3e-7 (1 + |log2(x)|): x = 2^n m with m near 1, then the series
-  /// of log((1+s)/(1-s)) in s = (m-1)/(m+1).
-  TESSERA_INLINE static Vector<float> log(Vector<float> x) {
-    Vector<std::int32_t> bits;
-    __builtin_memcpy(&bits, &x, sizeof(bits));
-    const Vector<std::int32_t> n = (bits - 0x3f3504f3) >> 23;  // m in [sqrt(1/2), sqrt(2))
-    bits -= n << 23;
-    Vector<float> m;
-    __builtin_memcpy(&m, &bits, sizeof(m));
-    const Vector<float> s = (m - 1.0F) / (m + 1.0F);
-    const Vector<float> s2 = s * s;
-    Vector<float> p = Vector<float>{} + 0.32059889F;
-    p = p * s2 + 0.41219858F;
-    p = p * s2 + 0.57707802F;
-    p = p * s2 + 0.96179669F;
-    p = p * s2 + 2.88539008F;
-    return __builtin_convertvector(n, Vector<float>) + p * s;
-  }
-};
-
-template <>
-struct Power<double> {
-  static constexpr double scale = 1;
-
-  TESSERA_INLINE static Vector<double> of(Vector<double> x) {
-    for (std::size_t i = 0; i < lanes<double>; ++i) x[i] = std::exp(x[i]);
-    return x;
-  }
-  TESSERA_INLINE static Vector<double> log(Vector<double> x) {
-    for (std::size_t i = 0; i < lanes<double>; ++i) x[i] = std::log(x[i]);
-    return x;
-  }
-};
 
 }  // namespace tessera::compute
