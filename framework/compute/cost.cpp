@@ -14,6 +14,7 @@ CostScope::~CostScope() {
   if (outer_ != nullptr) {
     outer_->cost_.matmul_flops += cost_.matmul_flops;
     outer_->cost_.attention_flops += cost_.attention_flops;
+    outer_->cost_.one_hot_flops += cost_.one_hot_flops;
   }
 }
 
@@ -23,6 +24,10 @@ void add_matmul_flops(double flops) {
 
 void add_attention_flops(double flops) {
   if (innermost != nullptr) innermost->cost_.attention_flops += flops;
+}
+
+void add_one_hot_flops(double flops) {
+  if (innermost != nullptr) innermost->cost_.one_hot_flops += flops;
 }
 
 }  // namespace tessera::compute

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "compute/cost.hpp"
 #include "compute/parallel.hpp"
 
 namespace tessera::ops {
@@ -183,6 +184,12 @@ void scatter_backward(const R* gradient, const R* outputs, const P* probabilitie
       });
 }
 
+/// [experts * count, tokens] one-hot rows times [tokens, width], for every image, or the way back.
+void count_one_hot(const Routing& routing, std::int64_t width) {
+  compute::add_one_hot_flops(2.0 * static_cast<double>(routing.batch * routing.experts * routing.count) *
+                             static_cast<double>(routing.tokens * width));
+}
+
 void check_batch(const Tensor& x, const char* operation) {
   if (x.shape().rank() != 3) {
     throw Error(std::string(operation) + " needs a tensor of three extents, not " + x.shape().to_string());
@@ -211,6 +218,7 @@ Variable gather_chosen(const Variable& x, const Tensor& chosen) {
   check_batch(x.value(), "the gathering of chosen tokens");
   const Routing routing = routing_of(chosen, x.shape()[0], x.shape()[1], "the gathering of chosen tokens");
   const std::int64_t width = x.shape()[2];
+  count_one_hot(routing, width);
   const Tensor gathered = Tensor::empty({routing.experts, routing.batch * routing.count, width}, x.dtype());
   if (!gathered.is_meta()) {
     dispatch_floating(x.dtype(), [&]<class T>(T) {
@@ -243,6 +251,7 @@ Variable scatter_chosen(const Variable& outputs, const Variable& probabilities, 
                 " [experts, batch*count, width] and probabilities " + probabilities.shape().to_string() +
                 " [batch, tokens, experts] for a choice " + chosen.shape().to_string());
   }
+  count_one_hot(routing, width);
   const Tensor y = Tensor::empty({routing.batch, routing.tokens, width}, outputs.dtype());
   if (!y.is_meta()) {
     const Tensor slots = slots_of(chosen, routing);

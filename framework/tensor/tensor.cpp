@@ -1,14 +1,27 @@
 #include "tensor/tensor.hpp"
 
+#include <atomic>
 #include <cstring>
 #include <string>
 
 #include "tensor/allocator.hpp"
+#include "tensor/meta_memory.hpp"
 
 namespace tessera {
 namespace {
 
 thread_local bool meta_active = false;
+std::atomic<std::size_t> meta_bytes{0};
+std::atomic<std::size_t> meta_peak{0};
+
+/// An owner of nothing that counts `bytes` while it lives.
+std::shared_ptr<void> count_meta(std::size_t bytes) {
+  const std::size_t now = meta_bytes.fetch_add(bytes) + bytes;
+  std::size_t peak = meta_peak.load();
+  while (now > peak && !meta_peak.compare_exchange_weak(peak, now)) {
+  }
+  return {static_cast<void*>(nullptr), [bytes](void*) { meta_bytes.fetch_sub(bytes); }};
+}
 
 using HostBytes = Kokkos::View<char*, Kokkos::HostSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
 using DeviceBytes = Kokkos::View<char*, MemorySpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
@@ -18,6 +31,9 @@ using DeviceBytes = Kokkos::View<char*, MemorySpace, Kokkos::MemoryTraits<Kokkos
 MetaScope::MetaScope() : previous_(meta_active) { meta_active = true; }
 MetaScope::~MetaScope() { meta_active = previous_; }
 bool MetaScope::active() { return meta_active; }
+
+MemoryStatistics meta_memory_statistics() { return {meta_bytes.load(), meta_peak.load()}; }
+void reset_peak_meta_memory() { meta_peak.store(meta_bytes.load()); }
 
 Tensor Tensor::meta(const Shape& shape, DType type) {
   Tensor tensor;
@@ -29,7 +45,10 @@ Tensor Tensor::meta(const Shape& shape, DType type) {
 
 Tensor Tensor::empty(const Shape& shape, DType type) {
   Tensor tensor = meta(shape, type);
-  if (meta_active) return tensor;
+  if (meta_active) {
+    tensor.owner_ = count_meta(tensor.bytes());
+    return tensor;
+  }
   tensor.owner_ = allocate_bytes(tensor.bytes());
   tensor.data_ = tensor.owner_.get();
   return tensor;
