@@ -18,8 +18,12 @@ std::string shard_name(std::size_t index, std::size_t count) {
   return name.data();
 }
 
-DatasetWriter::DatasetWriter(std::string folder, ShardHeader header, std::uint64_t shard_bytes)
-    : folder_(std::move(folder)), header_(std::move(header)), shard_bytes_(shard_bytes) {
+DatasetWriter::DatasetWriter(std::string folder, ShardHeader header, std::uint64_t shard_bytes,
+                             std::uint64_t shard_records)
+    : folder_(std::move(folder)),
+      header_(std::move(header)),
+      shard_bytes_(shard_bytes),
+      shard_records_(shard_records) {
   io::make_folders(folder_);
   for (const auto& entry : fs::directory_iterator(folder_)) {
     if (entry.path().extension() == ".h5") {
@@ -36,7 +40,10 @@ DatasetWriter::~DatasetWriter() {
 }
 
 void DatasetWriter::add(const Record& record) {
-  if (shard_ && shard_->bytes() >= shard_bytes_) finish_shard();
+  if (shard_ && (shard_->bytes() >= shard_bytes_ ||
+                 (shard_records_ != 0 && shard_->records() >= shard_records_))) {
+    finish_shard();
+  }
   if (!shard_) {
     shard_ = std::make_unique<ShardWriter>(
         folder_ + "/shard-" + std::to_string(unnamed_.size()) + kProvisional, header_);

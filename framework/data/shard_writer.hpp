@@ -71,8 +71,10 @@ class ShardWriter {
 class DatasetWriter {
  public:
   /// @param shard_bytes  a new shard begins once one holds this much.
+  /// @param shard_records  or this many records; 0 = by bytes only.
   /// @throws Error when the folder already holds shards.
-  DatasetWriter(std::string folder, ShardHeader header, std::uint64_t shard_bytes = std::uint64_t{1} << 30);
+  DatasetWriter(std::string folder, ShardHeader header, std::uint64_t shard_bytes = std::uint64_t{1} << 30,
+                std::uint64_t shard_records = 0);
   ~DatasetWriter();
   DatasetWriter(const DatasetWriter&) = delete;
   DatasetWriter& operator=(const DatasetWriter&) = delete;
@@ -87,6 +89,7 @@ class DatasetWriter {
   std::string folder_;
   ShardHeader header_;
   std::uint64_t shard_bytes_;
+  std::uint64_t shard_records_;
   std::uint64_t records_ = 0;
   std::vector<std::string> unnamed_;  // finished shards under provisional names
   std::unique_ptr<ShardWriter> shard_;

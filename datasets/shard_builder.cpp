@@ -1,0 +1,184 @@
+#include "datasets/shard_builder.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "base/error.hpp"
+#include "data/shard_writer.hpp"
+#include "io/resize.hpp"
+
+namespace tessera::datasets {
+namespace {
+
+constexpr std::size_t pictures_in_memory = 256;
+
+/// Class names in order of appearance.
+class Labels {
+ public:
+  std::int32_t row(const std::string& name) {
+    if (name.empty()) return -1;
+    const auto found = std::find(names_.begin(), names_.end(), name);
+    if (found != names_.end()) return static_cast<std::int32_t>(found - names_.begin());
+    names_.push_back(name);
+    return static_cast<std::int32_t>(names_.size() - 1);
+  }
+  [[nodiscard]] const std::vector<std::string>& names() const { return names_; }
+
+ private:
+  std::vector<std::string> names_;
+};
+
+struct Label {
+  std::int32_t group, subgroup;
+};
+
+class Builder {
+ public:
+  Builder(const Source& source, const Encoders& encoders, const BuildOptions& options)
+      : source_(source), encoders_(encoders), options_(options) {
+    check_sizes();
+    Labels groups;
+    Labels subgroups;
+    for (std::size_t i = 0; i < source.size(); ++i) {
+      const Picture& picture = source.picture(i);
+      labels_.push_back({groups.row(picture.group), subgroups.row(picture.subgroup)});
+    }
+    header_.codec = encoders.codec.identity();
+    header_.text_encoder = encoders.text_encoder.identity();
+    header_.latent_type = options.latent_type;
+    header_.channels = static_cast<std::uint32_t>(encoders.codec.channels());
+    header_.resolutions = options.sizes;
+    header_.caption_length = static_cast<std::uint32_t>(encoders.text_encoder.length());
+    header_.caption_width = static_cast<std::uint32_t>(encoders.text_encoder.width());
+    header_.caption_store = options.captions;
+    header_.groups = groups.names();
+    header_.subgroups = subgroups.names();
+  }
+
+  BuildReport build() {
+    BuildReport report;
+    data::DatasetWriter training(options_.folder, header_, options_.shard_bytes, options_.shard_records);
+    std::optional<data::DatasetWriter> held_out;
+    for (std::size_t begin = 0; begin < source_.size(); begin += pictures_in_memory) {
+      const std::size_t end = std::min(begin + pictures_in_memory, source_.size());
+      prepare(begin, end);
+      for (std::size_t i = begin; i < end; ++i) {
+        data::Record& record = records_[i - begin];
+        const Picture& picture = source_.picture(i);
+        if (picture.held_out) {
+          if (!held_out) held_out.emplace(options_.folder + "/held_out", header_, options_.shard_bytes);
+          held_out->add(record);
+          ++report.held_out;
+        } else {
+          const std::size_t times = options_.repeats ? options_.repeats(picture) : 1;
+          for (std::size_t copy = 1; copy <= times; ++copy) {
+            if (copy > 1) record.id = picture.id + "#" + std::to_string(copy);
+            training.add(record);
+          }
+          report.pictures += times == 0 ? 0 : 1;
+          report.records += times;
+        }
+      }
+    }
+    if (report.records == 0) {
+      throw Error("every picture is held out or has the weight 0, so there is nothing to train on",
+                  options_.folder, "choose a larger subset");
+    }
+    // Held-out shards first: training shards under their final names then mean a complete data set.
+    if (held_out) report.held_out_shards = held_out->finish();
+    report.shards = training.finish();
+    return report;
+  }
+
+ private:
+  void check_sizes() const {
+    const std::int64_t unit = encoders_.codec.downsampling();
+    if (options_.sizes.empty()) throw Error("no picture size is given", options_.folder, "give at least one");
+    for (std::size_t i = 0; i < options_.sizes.size(); ++i) {
+      const std::int64_t size = options_.sizes[i];
+      if (size < unit || size % unit != 0 || size > io::max_image_side) {
+        throw Error("the size " + std::to_string(size) + " does not suit the codec '" +
+                        encoders_.codec.identity() + "', whose latents stand for " + std::to_string(unit) +
+                        " pixels a side",
+                    options_.folder, "give multiples of " + std::to_string(unit));
+      }
+      if (i > 0 && size <= options_.sizes[i - 1]) {
+        throw Error("the sizes are not in ascending order", options_.folder,
+                    "give each size once, smallest first");
+      }
+    }
+  }
+
+  data::Record record_of(std::size_t index) const {
+    const Picture& picture = source_.picture(index);
+    data::Record record;
+    record.id = picture.id;
+    record.width = picture.original_width;
+    record.height = picture.original_height;
+    record.group = labels_[index].group;
+    record.subgroup = labels_[index].subgroup;
+    const io::Image pixels = source_.load(index);
+    for (const std::int64_t size : options_.sizes) {
+      const auto side = static_cast<std::uint32_t>(size / encoders_.codec.downsampling());
+      record.latents.push_back(
+          {{side, side}, encoders_.codec.encode(io::resize_and_crop(pixels, static_cast<int>(size)))});
+    }
+    record.captions.push_back(caption_of(picture.caption));
+    if (options_.alternatives) {
+      for (const std::string& text : picture.alternative_captions)
+        record.captions.push_back(caption_of(text));
+    }
+    return record;
+  }
+
+  data::Record::Caption caption_of(const std::string& text) const {
+    EncodedText encoded = encoders_.text_encoder.encode(text);
+    return {text, static_cast<std::uint32_t>(encoded.real_tokens), std::move(encoded.features)};
+  }
+
+  /// Fills records_ with those of the pictures [begin, end), by several threads; the first error is thrown.
+  void prepare(std::size_t begin, std::size_t end) {
+    records_.assign(end - begin, {});
+    std::atomic<std::size_t> next{begin};
+    std::mutex mutex;
+    std::exception_ptr error;
+    const auto work = [&] {
+      try {
+        for (std::size_t i = next++; i < end; i = next++) {
+          records_[i - begin] = record_of(i);
+          const std::lock_guard lock(mutex);
+          if (options_.progress) options_.progress(++done_, source_.size());
+        }
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        if (!error) error = std::current_exception();
+        next = end;
+      }
+    };
+    std::vector<std::thread> helpers;
+    for (unsigned i = 1; i < options_.threads; ++i) helpers.emplace_back(work);
+    work();
+    for (std::thread& helper : helpers) helper.join();
+    if (error) std::rethrow_exception(error);
+  }
+
+  const Source& source_;
+  const Encoders& encoders_;
+  const BuildOptions& options_;
+  data::ShardHeader header_;
+  std::vector<Label> labels_;
+  std::vector<data::Record> records_;
+  std::size_t done_ = 0;
+};
+
+}  // namespace
+
+BuildReport build_shards(const Source& source, const Encoders& encoders, const BuildOptions& options) {
+  return Builder(source, encoders, options).build();
+}
+
+}  // namespace tessera::datasets

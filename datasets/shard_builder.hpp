@@ -1,0 +1,54 @@
+#pragma once
+// Invariant: a held-out picture never enters a training shard, whatever the options; a build leaves a
+// complete data set in its folder or, when it fails, none. Training shards lie in the folder itself, held-out
+// pictures in its subfolder held_out/, both with the same header and the same class labels.
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "data/shard.hpp"
+#include "datasets/source.hpp"
+#include "plugin/slots/codec.hpp"
+#include "plugin/slots/text_encoder.hpp"
+
+namespace tessera::datasets {
+
+struct BuildOptions {
+  std::string folder;
+  std::vector<std::int64_t> sizes{32};  ///< picture sides in pixels, side by side in every record
+  bool alternatives = false;            ///< alternative captions as further captions of a picture
+  data::CaptionStore captions = data::CaptionStore::all;
+  io::StoredType latent_type = io::StoredType::f16;
+  std::uint64_t shard_bytes = std::uint64_t{1} << 30;
+  std::size_t shard_records = 0;  ///< a new shard begins after this many records; 0 = by bytes only
+  unsigned threads = 1;           ///< that load, resize and encode pictures; must be 1 for a codec on a GPU
+  /// How often a picture enters the training shards (its sampling weight); empty for once each.
+  std::function<std::size_t(const Picture& picture)> repeats;
+  /// Told after each picture; may be empty.
+  std::function<void(std::size_t done, std::size_t all)> progress;
+};
+
+/// What makes the records. Shards record their identity(), which a run compares with that of its own.
+struct Encoders {
+  const Codec& codec;
+  const TextEncoder& text_encoder;
+};
+
+struct BuildReport {
+  std::size_t pictures = 0;  ///< in training shards
+  std::size_t records = 0;   ///< of training shards, repeats included
+  std::size_t held_out = 0;  ///< pictures kept for evaluation
+  std::vector<std::string> shards;
+  std::vector<std::string> held_out_shards;
+};
+
+/// Resizes (short side, then the central square: recipes M.E.3), encodes and writes every picture of
+/// `source`.
+/// @throws Error when a size does not suit the codec, a picture cannot be read, there is nothing to train on,
+/// the folder already holds shards, or the disk is full.
+BuildReport build_shards(const Source& source, const Encoders& encoders, const BuildOptions& options);
+
+}  // namespace tessera::datasets
