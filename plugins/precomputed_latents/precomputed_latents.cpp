@@ -14,7 +14,7 @@ class PrecomputedLatents : public Codec {
   explicit PrecomputedLatents(const Config& config)
       : channels_(config.get<std::int64_t>("channels")),
         downsampling_(config.get<std::int64_t>("downsampling")),
-        identity_("encoder=" + config.get<std::string>("encoder") +
+        identity_("precomputed encoder=" + config.get<std::string>("encoder") +
                   " scale=" + to_toml_text(config.get<double>("scale"))) {}
 
   std::int64_t channels() const override { return channels_; }

@@ -27,7 +27,7 @@ class PrecomputedText : public TextEncoder {
         "train on shards whose captions were encoded elsewhere, or choose a text encoder that encodes, "
         "such as 'word-hash'");
   }
-  std::string identity() const override { return "encoder=" + encoder_; }
+  std::string identity() const override { return "precomputed encoder=" + encoder_; }
 
  private:
   std::int64_t width_;
