@@ -1,0 +1,49 @@
+#pragma once
+// Invariant: a picture depends on the model, the prompt, the prompt's place in the list, its number among the
+// pictures of that prompt and the seed; on the size of batches and the number of ranks only through the order
+// in which sums are rounded.
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.hpp"
+#include "io/image.hpp"
+#include "plugin/run_components.hpp"
+
+namespace tessera::generate {
+
+struct Request {
+  std::vector<std::string> prompts;
+  std::int64_t per_prompt = 1;  ///< pictures of each prompt
+  std::int64_t resolution = 0;  ///< picture side, pixels
+  std::uint64_t seed = 0;
+  double guidance = 1;     ///< at most 1: none
+  int steps = 0;           ///< 0: the sampler's default
+  std::int64_t batch = 8;  ///< pictures at a time; guidance doubles what the network sees
+  /// Told after each batch how many of this rank's pictures are done; may be empty.
+  std::function<void(std::int64_t done, std::int64_t all)> progress;
+};
+
+struct Picture {
+  std::string prompt;
+  std::int64_t prompt_index = 0;
+  std::int64_t number = 0;  ///< among the pictures of its prompt
+  io::Image image;
+};
+
+/// Samples with the weights that the backbone holds, at the position scale it has.
+/// @return all pictures, prompt by prompt. @throws Error when the resolution does not suit codec and model,
+/// or the model gives NaN.
+[[nodiscard]] std::vector<Picture> generate(const Backbone& backbone, const RunComponents& components,
+                                            const Request& request);
+/// The same, the pictures shared out over the ranks. Collective. @return all pictures on rank 0, none
+/// elsewhere.
+[[nodiscard]] std::vector<Picture> generate(const Backbone& backbone, const RunComponents& components,
+                                            const Request& request, const comm::Communicator& world);
+
+/// The pictures with their prompts under them; one prompt a row when it has several pictures.
+[[nodiscard]] io::Image grid_of(const std::vector<Picture>& pictures, const std::string& title = {});
+
+}  // namespace tessera::generate

@@ -1,0 +1,53 @@
+#include "generate/generator.hpp"
+
+#include <algorithm>
+
+namespace tessera::generate {
+
+Generator::Generator(const Registry& registry, const std::filesystem::path& file, checkpoint::Weights weights,
+                     const std::string& precision)
+    : description_(checkpoint::describe(file)),
+      config_(train::RunConfig::resolve(ConfigTree::parse(description_.state.config, file.string()))) {
+  components_ = std::make_unique<RunComponents>(registry, config_.tree);
+  if (!stage().objective.keys().empty()) components_->set_objective(stage().objective);
+  store_ = std::make_unique<nn::ParameterStore>(components_->backbone());
+  const std::string named = precision.empty() ? config_.run.precision : precision;
+  // Nothing is differentiated here, so gradients stay without memory.
+  store_->materialise(
+      nn::Precision::named(named), [](const std::string& role, std::int64_t elements, DType type) {
+        return role == "gradients" ? Tensor::meta({elements}, type) : Tensor::zeros({elements}, type);
+      });
+  checkpoint::load_weights(file, *store_, weights);
+}
+
+const train::StageSettings& Generator::stage() const {
+  const auto last = static_cast<std::int64_t>(config_.stages.size()) - 1;
+  return config_.stages[static_cast<std::size_t>(std::min(description_.state.stage, last))];
+}
+
+Request Generator::default_request() const {
+  Request request;
+  request.prompts = config_.run.sample_prompts;
+  request.resolution = stage().resolution;
+  request.seed = config_.run.sample_seed;
+  request.guidance = config_.run.sample_guidance;
+  request.steps = static_cast<int>(config_.run.sample_steps);
+  return request;
+}
+
+void Generator::set_positions(const Request& request) {
+  const double growth = static_cast<double>(request.resolution) / static_cast<double>(stage().resolution);
+  components_->backbone().set_position_scale(stage().position_scale * growth);
+}
+
+std::vector<Picture> Generator::generate(const Request& request, const comm::Communicator& world) {
+  set_positions(request);
+  return generate::generate(components_->backbone(), *components_, request, world);
+}
+
+std::vector<Picture> Generator::generate(const Request& request) {
+  set_positions(request);
+  return generate::generate(components_->backbone(), *components_, request);
+}
+
+}  // namespace tessera::generate

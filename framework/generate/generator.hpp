@@ -1,0 +1,44 @@
+#pragma once
+// Invariant: a Generator is built from a checkpoint file and the plugins alone: the configuration inside the
+// file says which components there are and how they are set.
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "checkpoint/checkpoint.hpp"
+#include "generate/generate.hpp"
+#include "nn/parameter_store.hpp"
+#include "plugin/registry.hpp"
+#include "train/run_config.hpp"
+
+namespace tessera::generate {
+
+class Generator {
+ public:
+  /// @param precision  "float32", "bfloat16" or "float64"; empty: that of the run.
+  /// @throws Error when the file is damaged or names a component that no plugin offers.
+  Generator(const Registry& registry, const std::filesystem::path& checkpoint,
+            checkpoint::Weights weights = checkpoint::Weights::preferred, const std::string& precision = {});
+
+  /// The request with what the run's configuration says: resolution of the checkpoint's stage, guidance,
+  /// steps and seed of its samples.
+  [[nodiscard]] Request default_request() const;
+  /// Another resolution than the stage's keeps the range that positions span.
+  [[nodiscard]] std::vector<Picture> generate(const Request& request, const comm::Communicator& world);
+  [[nodiscard]] std::vector<Picture> generate(const Request& request);
+
+  [[nodiscard]] const checkpoint::Description& description() const { return description_; }
+  [[nodiscard]] const train::RunConfig& config() const { return config_; }
+  [[nodiscard]] const train::StageSettings& stage() const;
+
+ private:
+  void set_positions(const Request& request);
+
+  checkpoint::Description description_;
+  train::RunConfig config_;
+  std::unique_ptr<RunComponents> components_;
+  std::unique_ptr<nn::ParameterStore> store_;
+};
+
+}  // namespace tessera::generate

@@ -1,0 +1,20 @@
+#include "generate/sample_hook.hpp"
+
+#include "generate/generate.hpp"
+
+namespace tessera::generate {
+
+io::Image sample_grid(const train::SampleRequest& wanted) {
+  Request request;
+  request.prompts = wanted.settings.sample_prompts;
+  request.resolution = wanted.resolution;
+  request.seed = wanted.settings.sample_seed;
+  request.guidance = wanted.settings.sample_guidance;
+  request.steps = static_cast<int>(wanted.settings.sample_steps);
+  const std::vector<Picture> pictures =
+      generate(wanted.components.backbone(), wanted.components, request, wanted.world);
+  if (wanted.world.rank() != 0) return {};
+  return grid_of(pictures, "step " + std::to_string(wanted.global_step));
+}
+
+}  // namespace tessera::generate

@@ -1,0 +1,95 @@
+// What a picture depends on, and what it does not.
+
+#include "generate/generate.hpp"
+
+#include <gtest/gtest.h>
+
+#include "base/error.hpp"
+#include "unit/generate/small_model.hpp"
+
+namespace tessera::generate {
+namespace {
+
+/// Rounding may move a pixel by one level of 256.
+constexpr int one_level = 1;
+
+TEST(Generate, the_batch_changes_no_picture) {
+  SmallModel model;
+  Request request = model.request();
+  const auto reference = generate(model.components.backbone(), model.components, request);
+  ASSERT_EQ(reference.size(), 10U);
+  for (const std::int64_t batch : {1, 3, 10}) {
+    request.batch = batch;
+    const auto pictures = generate(model.components.backbone(), model.components, request);
+    ASSERT_EQ(pictures.size(), 10U);
+    for (std::size_t i = 0; i < 10; ++i) {
+      EXPECT_LE(difference(pictures[i].image, reference[i].image), one_level) << "batch " << batch;
+      EXPECT_EQ(pictures[i].prompt, request.prompts[i / 2]);
+      EXPECT_EQ(pictures[i].number, static_cast<std::int64_t>(i % 2));
+    }
+  }
+}
+
+TEST(Generate, prompt_place_number_seed_and_guidance_matter) {
+  SmallModel model;
+  Request request = model.request();
+  const auto pictures = generate(model.components.backbone(), model.components, request);
+  EXPECT_GT(difference(pictures[0].image, pictures[1].image), 20) << "two pictures of one prompt";
+  EXPECT_GT(difference(pictures[0].image, pictures[6].image), 20) << "one prompt in two places";
+
+  // other words, same noise
+  request.prompts[0] = "purple heart";
+  const auto other = generate(model.components.backbone(), model.components, request);
+  EXPECT_GT(difference(pictures[0].image, other[0].image), 2);
+  EXPECT_LE(difference(pictures[2].image, other[2].image), one_level) << "a neighbour's prompt";
+
+  request = model.request();
+  request.guidance = 1;
+  EXPECT_GT(difference(generate(model.components.backbone(), model.components, request)[0].image,
+                       pictures[0].image),
+            2);
+  request = model.request();
+  request.seed = 4;
+  EXPECT_GT(difference(generate(model.components.backbone(), model.components, request)[0].image,
+                       pictures[0].image),
+            20);
+}
+
+TEST(Generate, one_picture_a_prompt_is_the_first_of_several) {
+  SmallModel model;
+  Request request = model.request();
+  const auto two = generate(model.components.backbone(), model.components, request);
+  request.per_prompt = 1;
+  const auto one = generate(model.components.backbone(), model.components, request);
+  ASSERT_EQ(one.size(), 5U);
+  for (std::size_t i = 0; i < 5; ++i) EXPECT_LE(difference(one[i].image, two[2 * i].image), one_level);
+}
+
+TEST(Generate, impossible_requests_are_errors) {
+  SmallModel model;
+  Request request = model.request();
+  request.resolution = 7;
+  EXPECT_THROW(static_cast<void>(generate(model.components.backbone(), model.components, request)), Error);
+  request = model.request();
+  request.prompts.clear();
+  EXPECT_THROW(static_cast<void>(generate(model.components.backbone(), model.components, request)), Error);
+  request = model.request();
+  for (const nn::ParameterSlot& slot : model.store.slots()) {
+    if (slot.name != "final_layer.linear.bias") continue;
+    const std::vector<float> broken(static_cast<std::size_t>(slot.count), NAN);
+    model.store.view(model.store.values(), slot).copy_from_host(broken.data());
+  }
+  EXPECT_THROW(static_cast<void>(generate(model.components.backbone(), model.components, request)), Error);
+}
+
+TEST(Generate, the_grid_has_a_row_a_prompt) {
+  std::vector<Picture> pictures;
+  for (int i = 0; i < 6; ++i) pictures.push_back({"red heart", i / 3, i % 3, io::Image(8, 8)});
+  const io::Image rows = grid_of(pictures);
+  EXPECT_GT(rows.width, rows.height);  // three across, two down
+  for (Picture& picture : pictures) picture.number = 0;
+  EXPECT_FALSE(grid_of(pictures, "title").empty());
+}
+
+}  // namespace
+}  // namespace tessera::generate
