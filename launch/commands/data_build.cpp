@@ -1,0 +1,222 @@
+// tessera data build emoji, tessera data build folder
+
+#include <unistd.h>
+
+#include <iostream>
+#include <map>
+#include <memory>
+#include <set>
+#include <thread>
+
+#include "datasets/emoji/emoji_source.hpp"
+#include "datasets/emoji/lists.hpp"
+#include "datasets/folder/folder_source.hpp"
+#include "datasets/shard_builder.hpp"
+#include "io/file.hpp"
+#include "launch/command.hpp"
+#include "launch/encoders.hpp"
+
+namespace tessera::launch {
+namespace {
+
+using datasets::BuildOptions;
+
+/// The options that both sources share, after their own.
+void add_build_options(std::vector<Option>& options, const std::string& size_help) {
+  const std::vector<Option> shared{
+      {"--out", Option::Takes::one, "DIR", "Folder for the shards; held-out pictures go to DIR/held_out.",
+       true},
+      {"--size", Option::Takes::each, "N[,N]", size_help},
+      {"--alternatives", Option::Takes::nothing, "",
+       "Keep alternative captions too; training draws one of a picture's captions each time."},
+      {"--store", Option::Takes::one, "WHICH",
+       "Caption positions to keep: all, or real ones only, for models that skip padding (default all)."},
+      {"--latent-type", Option::Takes::one, "TYPE", "float16 or float32 (default float16)."},
+      {"--shard-records", Option::Takes::one, "N", "Begin a new shard after N records (default: by size)."},
+      {"--shard-size", Option::Takes::one, "MB", "Begin a new shard after about this much (default 1024)."},
+      {"--threads", Option::Takes::one, "N", "Threads that read and encode pictures (default: all cores)."},
+  };
+  options.insert(options.end(), shared.begin(), shared.end());
+  const std::vector<Option> encoders = encoder_options();
+  options.insert(options.end(), encoders.begin(), encoders.end());
+}
+
+BuildOptions build_options(const Arguments& arguments, const std::string& command) {
+  BuildOptions options;
+  options.folder = arguments.text("--out");
+  options.sizes = arguments.integers("--size", {32}, 1, 65536);
+  options.alternatives = arguments.has("--alternatives");
+  const std::string store = arguments.text("--store", "all");
+  if (store != "all" && store != "real") {
+    throw usage_error("--store " + store + " is not known", command, "use all or real.");
+  }
+  options.captions = store == "all" ? data::CaptionStore::all : data::CaptionStore::real;
+  const std::string type = arguments.text("--latent-type", "float16");
+  if (type != "float16" && type != "float32") {
+    throw usage_error("--latent-type " + type + " is not known", command, "use float16 or float32.");
+  }
+  options.latent_type = type == "float16" ? io::StoredType::f16 : io::StoredType::f32;
+  options.shard_records = static_cast<std::size_t>(arguments.integer("--shard-records", 0, 1));
+  options.shard_bytes = static_cast<std::uint64_t>(arguments.integer("--shard-size", 1024, 1, 1 << 24)) << 20;
+  options.threads = static_cast<unsigned>(
+      arguments.integer("--threads", std::max(1U, std::thread::hardware_concurrency()), 1, 1024));
+  if (::isatty(STDERR_FILENO) != 0) {
+    options.progress = [](std::size_t done, std::size_t all) {
+      if (done % 64 == 0 || done == all) {
+        std::cerr << "\r" << done << " of " << all << " pictures" << (done == all ? "\n" : "") << std::flush;
+      }
+    };
+  }
+  return options;
+}
+
+/// "shapes=4" -> {"shapes", 4}.
+std::map<std::string, std::size_t> repeats_of(const Arguments& arguments, const std::string& command) {
+  std::map<std::string, std::size_t> repeats;
+  for (const std::string& text : arguments.texts("--repeat")) {
+    const std::size_t equals = text.find('=');
+    std::size_t used = 0;
+    unsigned long times = 0;
+    try {
+      if (equals != std::string::npos) times = std::stoul(text.substr(equals + 1), &used);
+    } catch (const std::exception&) {
+      used = 0;
+    }
+    if (used == 0 || equals + 1 + used != text.size() || times > 10000) {
+      throw usage_error("--repeat " + text + " is no NAME=N with N from 0 to 10000", command);
+    }
+    repeats[text.substr(0, equals)] = times;
+  }
+  return repeats;
+}
+
+ExitCode build(const Arguments& arguments, const std::string& command, const datasets::Source& source,
+               const BuildOptions& options) {
+  const Registry registry = Registry::with_installed_plugins();
+  EncoderChoice choice(arguments, registry, command);
+  const auto codec = choice.make_codec();
+  const auto text_encoder = choice.make_text_encoder();
+  const datasets::BuildReport report = datasets::build_shards(source, {*codec, *text_encoder}, options);
+  std::cout << report.pictures << " pictures in " << report.records << " records, " << report.shards.size()
+            << (report.shards.size() == 1 ? " shard in " : " shards in ") << options.folder << "\n";
+  if (report.held_out > 0) {
+    std::cout << report.held_out << " pictures held out, never trained on: " << options.folder
+              << "/held_out\n";
+  }
+  for (const datasets::LeftOut& left_out : source.left_out()) {
+    std::cout << left_out.count << " left out: " << left_out.reason << "\n";
+  }
+  std::cout << "look at them: tessera data show " << report.shards.front() << " --out contact.png\n";
+  return ExitCode::done;
+}
+
+ExitCode build_emoji(const Arguments& arguments) {
+  const std::string command = "data build emoji";
+  datasets::emoji::Options wanted;
+  wanted.subset = arguments.text("--subset", "all");
+  wanted.skin_tones = arguments.has("--skin-tones");
+  wanted.alternatives = arguments.has("--alternatives");
+  if (arguments.has("--font")) wanted.font = arguments.text("--font");
+  const datasets::emoji::EmojiSource source(wanted);
+
+  BuildOptions options = build_options(arguments, command);
+  // A subset is a list of captions and subgroups; its pictures are found by building its source once more.
+  std::map<std::string, std::size_t> times;
+  for (const auto& [subset, n] : repeats_of(arguments, command)) {
+    datasets::emoji::Options part = wanted;
+    part.subset = subset;
+    part.alternatives = false;
+    const datasets::emoji::EmojiSource members(part);
+    for (std::size_t i = 0; i < members.size(); ++i) times[members.picture(i).id] = n;
+  }
+  options.repeats = [times](const datasets::Picture& picture) {
+    const auto found = times.find(picture.id);
+    return found == times.end() ? std::size_t{1} : found->second;
+  };
+  return build(arguments, command, source, options);
+}
+
+ExitCode build_folder(const Arguments& arguments) {
+  const std::string command = "data build folder";
+  datasets::folder::Options wanted;
+  wanted.folder = arguments.text("--images");
+  wanted.captions = arguments.text("--captions");
+  wanted.min_side = static_cast<int>(arguments.integer("--min-side", 0, 0, 65536));
+  wanted.skip_bad = arguments.has("--skip-bad");
+  const datasets::folder::FolderSource source(wanted);
+
+  BuildOptions options = build_options(arguments, command);
+  const std::map<std::string, std::size_t> times = repeats_of(arguments, command);
+  std::set<std::string> groups;
+  for (std::size_t i = 0; i < source.size(); ++i) groups.insert(source.picture(i).group);
+  for (const auto& [group, n] : times) {
+    if (!groups.contains(group)) {
+      throw Error("no picture is of the group '" + group + "' that --repeat names", wanted.folder.string(),
+                  "groups come from the captions file's column 'group'");
+    }
+  }
+  options.repeats = [times](const datasets::Picture& picture) {
+    const auto found = times.find(picture.group);
+    return found == times.end() ? std::size_t{1} : found->second;
+  };
+  return build(arguments, command, source, options);
+}
+
+std::string subsets_text() {
+  std::string text = "Pictures to take: all";
+  for (const std::string& name : datasets::emoji::subset_names()) text += ", " + name;
+  return text + " (default all).";
+}
+
+}  // namespace
+
+Command build_emoji_command() {
+  CommandTable table;
+  table.name = "data build emoji";
+  table.summary = "make shards from Debian's emoji and their names";
+  table.details =
+      "Pictures of the font Noto Color Emoji, captioned with their Unicode names; needs the Debian packages "
+      "fonts-noto-color-emoji, unicode-data and unicode-cldr-core. A fixed list of captions is held out.";
+  table.options = {
+      {"--subset", Option::Takes::one, "NAME", subsets_text()},
+      {"--repeat", Option::Takes::each, "SUBSET=N",
+       "Write the pictures of a subset N times: they are drawn N times as often. Repeatable."},
+      {"--skin-tones", Option::Takes::nothing, "", "Also the variants with skin tones."},
+      {"--font", Option::Takes::one, "FILE", "Another font with colour bitmaps."},
+  };
+  add_build_options(table.options, "Picture sides, kept side by side (default 32).");
+  table.examples = {
+      {"tessera data build emoji --out data/quickstart --subset quickstart --repeat shapes=4 --size 16,32",
+       "A small set at two resolutions in which coloured shapes come up four times as often."},
+      {"tessera data build emoji --out data/quickstart --config configs/demo/quickstart.toml",
+       "Encoded as that run wants it."},
+  };
+  return {std::move(table), build_emoji, {}};
+}
+
+Command build_folder_command() {
+  CommandTable table;
+  table.name = "data build folder";
+  table.summary = "make shards from a folder of pictures with a captions file";
+  table.details =
+      "Pictures are PNG or JPEG. The captions file is CSV with the columns image and caption, or JSON lines "
+      "{\"image\": ..., \"caption\": ...}; optional: group, subgroup, held_out, in JSON "
+      "alternative_captions. "
+      "The short side is resized to the size (bicubic, antialiased), then the central square is cut out.";
+  table.options = {
+      {"--images", Option::Takes::one, "DIR", "The folder that image names are relative to.", true},
+      {"--captions", Option::Takes::one, "FILE",
+       "The captions file (default captions.csv, captions.jsonl or metadata.jsonl in the folder)."},
+      {"--min-side", Option::Takes::one, "PIXELS", "Leave out pictures with a shorter side."},
+      {"--skip-bad", Option::Takes::nothing, "", "Leave out and count damaged pictures instead of stopping."},
+      {"--repeat", Option::Takes::each, "GROUP=N", "Write the pictures of a group N times. Repeatable."},
+  };
+  add_build_options(table.options, "Picture sides, kept side by side (default 32).");
+  table.examples = {
+      {"tessera data build folder --images photos --captions photos.csv --out data/photos --size 64",
+       "Your own pictures at 64 pixels."},
+  };
+  return {std::move(table), build_folder, {}};
+}
+
+}  // namespace tessera::launch

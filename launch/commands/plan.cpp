@@ -1,0 +1,181 @@
+// tessera plan
+
+#include "launch/plan/plan.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+
+#include "io/file.hpp"
+#include "launch/command.hpp"
+#include "launch/plan/node_type.hpp"
+#include "launch/run_files.hpp"
+#include "launch/table.hpp"
+
+namespace tessera::launch {
+namespace {
+
+std::string fixed(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+std::string gigabytes(std::uint64_t bytes) { return fixed(static_cast<double>(bytes) / 1e9, 2) + " GB"; }
+
+void print_parameters(const ParameterPlan& plan) {
+  std::cout << "Parameters\n";
+  TextTable table({false, true});
+  for (const ParameterPart& part : plan.parts) table.add({part.name, grouped(part.count)});
+  table.add({"total", grouped(plan.total)});
+  if (plan.experts > 0) {
+    table.add({"of which expert matrices", grouped(plan.experts)});
+    table.add({"active for an average token", grouped(plan.active)});
+  }
+  std::cout << table.text() << "\n";
+}
+
+void print_cost(const Plan& plan) {
+  std::cout << "Arithmetic, FLOPs (a multiply-add is two; training counts three times the forward pass)\n";
+  TextTable table({false, true, true, true, true, true, true});
+  table.add(
+      {"stage", "tokens", "kept", "forward of a picture", "of it attention", "stage", "dense dispatch"});
+  double total = 0;
+  double one_hot_total = 0;
+  for (const StagePlan& stage : plan.stages) {
+    table.add({stage.settings->name, grouped(stage.tokens), grouped(stage.kept),
+               short_number(stage.forward.flops()), short_number(stage.forward.attention),
+               short_number(stage.training_flops()), short_number(stage.one_hot_training_flops())});
+    total += stage.training_flops();
+    one_hot_total += stage.one_hot_training_flops();
+  }
+  table.add({"all", "", "", "", "", short_number(total), short_number(one_hot_total)});
+  std::cout << table.text();
+  if (one_hot_total > total) {
+    std::cout << "  "
+              << folded(
+                     "Dense dispatch is how the MicroDiT paper counts: experts fed through products with "
+                     "one-hot matrices. "
+                     "Tessera gathers the chosen tokens instead (sparse dispatch), which needs " +
+                         fixed(100 * (1 - total / one_hot_total), 1) +
+                         " % less arithmetic for the same result.",
+                     100, 2)
+              << "\n";
+  }
+  std::cout << "\n";
+}
+
+void print_memory(const Plan& plan, std::int64_t ranks_per_node) {
+  const StateBytes& state = plan.state;
+  const auto ranks = static_cast<std::uint64_t>(ranks_per_node);
+  std::cout << "Memory of a rank\n";
+  TextTable table({false, true});
+  table.add({"values", gigabytes(state.values)});
+  if (state.compute_copy > 0) table.add({"copy for products", gigabytes(state.compute_copy)});
+  table.add({"moments", gigabytes(state.moments)});
+  if (state.average > 0) table.add({"running average", gigabytes(state.average)});
+  table.add({"gradients", gigabytes(state.gradients)});
+  const std::uint64_t common = state.values + state.compute_copy + state.moments + state.average;
+  std::uint64_t most = 0;
+  for (const StagePlan& stage : plan.stages) {
+    table.add(
+        {"activations, " + stage.settings->name + ", " + std::to_string(stage.micro_batch) + " pictures",
+         gigabytes(stage.activation_bytes)});
+    most = std::max(most, stage.activation_bytes);
+  }
+  table.add({"in all, largest stage", gigabytes(common + state.gradients + most)});
+  std::cout << table.text() << "  "
+            << folded("On CPUs the ranks of a node keep values, moments and average once in shared memory: " +
+                          std::to_string(ranks_per_node) + " ranks then take " +
+                          gigabytes(common + ranks * (state.gradients + most)) +
+                          " together. Activations are the peak of a forward and backward pass on shapes; the "
+                          "workspace of vendor libraries is not in it.",
+                      100, 2)
+            << "\n\n";
+}
+
+void print_price(const Plan& plan, const NodeType& node, std::int64_t nodes, bool dense) {
+  const double rate = static_cast<double>(nodes) * node.gpus * node.peak_tflops * 1e12 * node.utilisation;
+  const double price = static_cast<double>(nodes) * node.dollars_per_hour;
+  std::cout << "Time and price on " << nodes << " x " << node.name << " (" << node.gpus << " GPUs of "
+            << short_number(node.peak_tflops) << " TFLOP/s bfloat16, " << fixed(100 * node.utilisation, 0)
+            << " % of it reached, $" << short_number(node.dollars_per_hour) << " an hour)"
+            << (dense ? ", dense dispatch" : "") << "\n";
+  TextTable table({false, true, true, true});
+  table.add({"stage", "pictures/s", "days", "$"});
+  double days = 0;
+  for (const StagePlan& stage : plan.stages) {
+    const double flops = dense ? stage.one_hot_training_flops() : stage.training_flops();
+    const double seconds = flops / rate;
+    days += seconds / 86400;
+    table.add({stage.settings->name, fixed(stage.images() / seconds, 0), fixed(seconds / 86400, 2),
+               grouped(static_cast<std::int64_t>(seconds / 3600 * price + 0.5))});
+  }
+  table.add({"all", "", fixed(days, 2), grouped(static_cast<std::int64_t>(days * 24 * price + 0.5))});
+  std::cout << table.text();
+  const StateBytes& state = plan.state;
+  std::uint64_t most = 0;
+  for (const StagePlan& stage : plan.stages) most = std::max(most, stage.activation_bytes);
+  const auto need = static_cast<double>(state.values + state.compute_copy + state.moments + state.average +
+                                        state.gradients + most);
+  if (node.memory_gb > 0 && need > node.memory_gb * 1e9) {
+    std::cout << "  "
+              << folded("A rank needs " + gigabytes(static_cast<std::uint64_t>(need)) + ", a GPU has " +
+                            short_number(node.memory_gb) +
+                            " GB: lower micro_batch of the largest stage or set "
+                            "model.backbone.recompute = true.",
+                        100, 2)
+              << "\n";
+  }
+}
+
+ExitCode run(const Arguments& arguments) {
+  const train::RunConfig config = train::RunConfig::resolve(read_run_files(arguments));
+  NodeType node = find_node_type(arguments.text("--node", node_types().front().name));
+  node.gpus = static_cast<int>(arguments.integer("--gpus", node.gpus, 1, 1024));
+  node.peak_tflops = arguments.number("--peak", node.peak_tflops, 1e-3, 1e6);
+  node.utilisation = arguments.number("--utilisation", node.utilisation, 1e-3, 1);
+  node.memory_gb = arguments.number("--memory", node.memory_gb, 0, 1e6);
+  node.dollars_per_hour = arguments.number("--price", node.dollars_per_hour, 0, 1e6);
+  const std::int64_t nodes = arguments.integer("--nodes", 1, 1, 100000);
+
+  const Registry registry = Registry::with_installed_plugins();
+  const Plan plan = make_plan(registry, config, nodes * node.gpus);
+  print_parameters(plan.parameters);
+  print_cost(plan);
+  print_memory(plan, node.gpus);
+  print_price(plan, node, nodes, arguments.has("--dense-dispatch"));
+  return ExitCode::done;
+}
+
+}  // namespace
+
+Command plan_command() {
+  CommandTable table;
+  table.name = "plan";
+  table.summary = "parameters, arithmetic, memory, days and price of a run, before it runs";
+  table.details =
+      "Builds the model of the configuration and runs it on shapes without memory, so the numbers are those "
+      "of the model itself. Nothing is trained and no data is needed.";
+  table.operands = run_file_operands();
+  table.options = {
+      set_option(),
+      {"--node", Option::Takes::one, "NAME", "Node type: 8xH100, 8xH200, 8xA100 or 1xH100 (default 8xH100)."},
+      {"--nodes", Option::Takes::one, "N", "Number of nodes (default 1)."},
+      {"--gpus", Option::Takes::one, "N", "GPUs, and ranks, of a node."},
+      {"--peak", Option::Takes::one, "TFLOPS", "Peak of a GPU in bfloat16, TFLOP/s."},
+      {"--utilisation", Option::Takes::one, "X", "Share of the peak that training reaches, 0 to 1."},
+      {"--memory", Option::Takes::one, "GB", "Memory of a GPU."},
+      {"--price", Option::Takes::one, "DOLLARS", "Price of a node for an hour."},
+      {"--dense-dispatch", Option::Takes::nothing, "",
+       "Time and price with experts fed through one-hot products, as the paper counts."},
+  };
+  table.examples = {
+      {"tessera plan configs/microdit/xl-2.toml", "The paper's run on eight H100."},
+      {"tessera plan configs/microdit/tiny-2.toml --node 8xA100 --utilisation 0.35 --price 12",
+       "Another machine."},
+  };
+  return {std::move(table), run, {}};
+}
+
+}  // namespace tessera::launch

@@ -1,0 +1,157 @@
+// tessera sample
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <sstream>
+#include <thread>
+
+#include "checkpoint/checkpoint_folder.hpp"
+#include "compute/matmul.hpp"
+#include "generate/generator.hpp"
+#include "io/file.hpp"
+#include "io/png.hpp"
+#include "launch/command.hpp"
+
+namespace tessera::launch {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A checkpoint file, or the newest intact one of a run folder or of its folder checkpoints/.
+fs::path checkpoint_file(const fs::path& given) {
+  if (!fs::is_directory(given)) return given;
+  const fs::path inner = given / "checkpoints";
+  const fs::path folder = fs::is_directory(inner) ? inner : given;
+  const auto found = checkpoint::newest_intact(folder);
+  if (!found) throw Error("the folder holds no checkpoint", folder.string(), "train first, or name a file");
+  return found->file;
+}
+
+/// The processor's cores shared out among the ranks of the node, unless the user said something else.
+int threads_per_rank(const comm::Communicator& world) {
+  if (const char* given = std::getenv("OMP_NUM_THREADS")) return std::max(1, std::atoi(given));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / world.node_size());
+}
+
+std::vector<std::string> prompts_of(const Arguments& arguments) {
+  std::vector<std::string> prompts = arguments.texts("--prompt");
+  for (const std::string& file : arguments.texts("--prompts")) {
+    std::istringstream lines(io::read_file(file));
+    for (std::string line; std::getline(lines, line);) {
+      if (!line.empty() && line.back() == '\r') line.pop_back();
+      if (!line.empty()) prompts.push_back(line);
+    }
+  }
+  return prompts;
+}
+
+checkpoint::Weights weights_of(const Arguments& arguments) {
+  const std::string name = arguments.text("--weights", "preferred");
+  if (name == "preferred") return checkpoint::Weights::preferred;
+  if (name == "average") return checkpoint::Weights::average;
+  if (name == "trained") return checkpoint::Weights::trained;
+  throw usage_error("--weights " + name + " is not known", "sample", "use average, trained or preferred.");
+}
+
+/// "003-1-purple-heart.png"
+std::string file_name(const generate::Picture& picture) {
+  std::string name = std::to_string(picture.prompt_index);
+  name = std::string(3 - std::min<std::size_t>(3, name.size()), '0') + name + "-" +
+         std::to_string(picture.number) + "-";
+  for (const char c : picture.prompt.substr(0, 60)) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (plain) {
+      name += c;
+    } else if (name.back() != '-') {
+      name += '-';
+    }
+  }
+  return name + ".png";
+}
+
+void write(const Arguments& arguments, const std::vector<generate::Picture>& pictures) {
+  const std::string grid = arguments.text("--out", "samples.png");
+  io::write_png(grid, generate::grid_of(pictures));
+  std::cout << pictures.size() << " pictures: " << grid << "\n";
+  if (arguments.has("--singles")) {
+    const std::string folder = arguments.text("--singles");
+    io::make_folders(folder);
+    for (const generate::Picture& picture : pictures) {
+      io::write_png(fs::path(folder) / file_name(picture), picture.image);
+    }
+    std::cout << "single files: " << folder << "\n";
+  }
+}
+
+ExitCode run(const Arguments& arguments, const comm::Communicator& world) {
+  compute::set_matmul_threads(threads_per_rank(world));
+  const Registry registry = Registry::with_installed_plugins();
+  generate::Generator generator(registry, checkpoint_file(arguments.text("--checkpoint")),
+                                weights_of(arguments), arguments.text("--precision"));
+  generate::Request request = generator.default_request();
+  if (const auto prompts = prompts_of(arguments); !prompts.empty()) request.prompts = prompts;
+  if (request.prompts.empty()) {
+    throw usage_error("there is no prompt, neither here nor in the run's configuration", "sample",
+                      "give --prompt TEXT or --prompts FILE.");
+  }
+  request.per_prompt = arguments.integer("--per-prompt", 1, 1, 100000);
+  request.resolution = arguments.integer("--size", request.resolution, 1, 65536);
+  request.seed =
+      static_cast<std::uint64_t>(arguments.integer("--seed", static_cast<std::int64_t>(request.seed), 0));
+  request.guidance = arguments.number("--guidance", request.guidance, 0, 1000);
+  request.steps = static_cast<int>(arguments.integer("--steps", request.steps, 1, 10000));
+  request.batch = arguments.integer("--batch", request.batch, 1, 65536);
+  if (world.rank() == 0) {
+    request.progress = [](std::int64_t done, std::int64_t all) {
+      std::cerr << "\rrank 0: " << done << " of " << all << " pictures" << (done == all ? "\n" : "")
+                << std::flush;
+    };
+  }
+  const std::vector<generate::Picture> pictures = generator.generate(request, world);
+  if (world.rank() == 0) write(arguments, pictures);
+  return ExitCode::done;
+}
+
+}  // namespace
+
+Command sample_command() {
+  CommandTable table;
+  table.name = "sample";
+  table.summary = "draw pictures of prompts with a trained model";
+  table.details =
+      "The checkpoint says everything about the model. A picture depends on its prompt, the prompt's place "
+      "in "
+      "the list, the seed and the settings below, not on the number of ranks, which share the pictures.";
+  table.options = {
+      {"--checkpoint", Option::Takes::one, "FILE",
+       "A checkpoint, or a run folder, whose newest intact one is taken.", true},
+      {"--prompt", Option::Takes::several, "TEXT",
+       "What to draw; several may follow (default: the sample prompts of the run)."},
+      {"--prompts", Option::Takes::each, "FILE", "More prompts, one a line."},
+      {"--per-prompt", Option::Takes::one, "N", "Pictures of each prompt (default 1)."},
+      {"--steps", Option::Takes::one, "N", "Sampler steps (default: the run's, else the sampler's)."},
+      {"--guidance", Option::Takes::one, "X",
+       "Classifier-free guidance; 1 is none (default: run.sample_guidance)."},
+      {"--seed", Option::Takes::one, "N", "Chooses the noise (default: run.sample_seed)."},
+      {"--size", Option::Takes::one, "PIXELS", "Picture side (default: that of the checkpoint's stage)."},
+      {"--weights", Option::Takes::one, "WHICH",
+       "average, trained or preferred: the running average where there is one (default preferred)."},
+      {"--precision", Option::Takes::one, "TYPE", "float32, bfloat16 or float64 (default: the run's)."},
+      {"--batch", Option::Takes::one, "N", "Pictures at a time on each rank (default 8)."},
+      {"--out", Option::Takes::one, "FILE", "The grid of all pictures, PNG (default samples.png)."},
+      {"--singles", Option::Takes::one, "DIR", "Also write every picture to a file of its own."},
+  };
+  table.examples = {
+      {"tessera sample --checkpoint runs/quickstart --prompt \"purple heart\" \"green circle\" --out "
+       "grid.png",
+       "The newest checkpoint of a run draws two prompts."},
+      {"mpirun -n 2 tessera sample --checkpoint runs/quickstart --prompts prompts.txt --per-prompt 4 --seed "
+       "7",
+       "Two ranks draw four pictures of every line."},
+  };
+  return {std::move(table), {}, run};
+}
+
+}  // namespace tessera::launch

@@ -1,0 +1,79 @@
+// tessera train
+
+#include <unistd.h>
+
+#include <iostream>
+
+#include "base/log.hpp"
+#include "generate/sample_hook.hpp"
+#include "launch/command.hpp"
+#include "launch/run_files.hpp"
+#include "train/trainer.hpp"
+
+namespace tessera::launch {
+namespace {
+
+/// On a terminal: one line that stays up to date, and warnings. Elsewhere: plain lines.
+std::ostream* attach_screen(int rank) {
+  logger().set_rank(rank);
+  if (rank != 0) {
+    logger().add_stream(std::cerr, LogLevel::warning);
+    return nullptr;
+  }
+  if (::isatty(STDOUT_FILENO) != 0) {
+    logger().add_stream(std::cerr, LogLevel::warning);
+    return &std::cout;
+  }
+  logger().add_stream(std::cout, LogLevel::info);
+  return nullptr;
+}
+
+ExitCode run(const Arguments& arguments, const comm::Communicator& world) {
+  const ConfigTree tree = read_run_files(arguments);
+  const train::RunConfig config = train::RunConfig::resolve(tree);
+  const std::filesystem::path first = arguments.operands().front();
+  const std::filesystem::path out = arguments.text("--out", "runs/" + first.stem().string());
+  const Registry registry = Registry::with_installed_plugins();
+  train::Hooks hooks;
+  hooks.sample = generate::sample_grid;
+  hooks.terminal = attach_screen(world.rank());
+  const ExitCode code = train::train(config, registry, world, out, arguments.has("--resume"), hooks);
+  if (world.rank() == 0 && code == ExitCode::done) {
+    std::cout << "\nThe run is complete: " << out.string() << "\n";
+  }
+  if (world.rank() == 0 && code == ExitCode::resume_later) {
+    std::cout << "\nStopped early with a checkpoint. To go on, repeat the command with --resume.\n";
+  }
+  return code;
+}
+
+}  // namespace
+
+Command train_command() {
+  CommandTable table;
+  table.name = "train";
+  table.summary = "train a model through the stages of a configuration";
+  table.details =
+      "Several files are laid over each other in order. The run folder takes the resolved configuration, "
+      "metrics, TensorBoard events, checkpoints, sample grids and a log. The result is the same for every "
+      "number of ranks, and after every resume. A signal SIGTERM or SIGUSR1 stops the run with a checkpoint "
+      "and exit code 75.";
+  table.operands = run_file_operands();
+  table.options = {
+      set_option(),
+      {"--out", Option::Takes::one, "DIR", "Run folder (default runs/NAME of the first file)."},
+      {"--resume", Option::Takes::nothing, "",
+       "Go on from the newest intact checkpoint of the run folder; from the start when it has none."},
+  };
+  table.examples = {
+      {"mpirun -n 2 tessera train configs/demo/quickstart.toml --out runs/quickstart",
+       "Two ranks share every batch."},
+      {"tessera train configs/microdit/tiny-2.toml --set run.seed=7 --set stage.0.micro_batch=8",
+       "Change single keys; stages count from 0."},
+      {"mpirun -n 8 tessera train configs/microdit/xl-2.toml --out runs/xl-2 --resume",
+       "Go on where the run stopped, on any number of ranks."},
+  };
+  return {std::move(table), {}, run};
+}
+
+}  // namespace tessera::launch

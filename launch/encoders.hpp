@@ -1,0 +1,35 @@
+#pragma once
+// Invariant: codec and text encoder of a data command are made like those of a run, so that what a shard
+// records fits a run whose configuration has the same two tables.
+
+#include <memory>
+#include <string>
+
+#include "launch/arguments.hpp"
+#include "plugin/assembly.hpp"
+#include "plugin/slots/codec.hpp"
+#include "plugin/slots/text_encoder.hpp"
+
+namespace tessera::launch {
+
+/// --config, --codec, --text-encoder, --set.
+[[nodiscard]] std::vector<Option> encoder_options();
+
+class EncoderChoice {
+ public:
+  /// The tables [codec] and [text_encoder] of the --config files, the two names and --set laid over them; the
+  /// codec `codec` and the text encoder "word-hash" where nothing names another.
+  /// @throws Error (usage) when --set names another table.
+  EncoderChoice(const Arguments& arguments, const Registry& registry, const std::string& command,
+                const std::string& codec = "pixel");
+
+  [[nodiscard]] std::unique_ptr<Codec> make_codec() { return assembly_.make<Codec>("codec", {}); }
+  [[nodiscard]] std::unique_ptr<TextEncoder> make_text_encoder() {
+    return assembly_.make<TextEncoder>("text_encoder", {});
+  }
+
+ private:
+  Assembly assembly_;
+};
+
+}  // namespace tessera::launch

@@ -1,0 +1,159 @@
+#include "launch/plan/plan.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include "compute/cost.hpp"
+#include "nn/parameter_store.hpp"
+#include "ops/graph.hpp"
+#include "plugin/run_components.hpp"
+#include "tensor/meta_memory.hpp"
+
+namespace tessera::launch {
+namespace {
+
+/// Names of parts as papers call them; other parts keep the name in their parameters.
+std::string part_of(const std::string& parameter) {
+  static const std::vector<std::pair<std::string, std::string>> known{
+      {"x_embedder.", "patch embedding"},
+      {"t_embedder.", "noise embedding"},
+      {"y_embedder.", "caption projection"},
+      {"y_emb_preprocess.", "caption block"},
+      {"pooled_y_emb_process.", "pooled caption"},
+      {"patch_mixer_map_xin.", "patch mixer, map in"},
+      {"patch_mixer_map_xout.", "patch mixer, map out"},
+      {"patch_mixer_map_y.", "patch mixer, caption map"},
+      {"patch_mixer.", "patch mixer, blocks"},
+      {"blocks.", "backbone blocks"},
+      {"final_layer.", "final layer"},
+  };
+  for (const auto& [prefix, name] : known) {
+    if (parameter.starts_with(prefix)) return name;
+  }
+  return parameter.substr(0, parameter.find('.'));
+}
+
+/// The share of experts that a token meets on average, from the settings of the experts' component.
+double active_share(const Registry& registry, const ConfigTree& resolved, std::int64_t experts) {
+  const ConfigTree table = resolved.table("model.experts");
+  if (!table.has("name") || !table.has("capacity")) return 1;
+  const Component& component = registry.find("feed-forward", table.get_string("name"));
+  const Config config = Config::resolve(table, component.schema, {"name"});
+  return std::min(1.0, config.get<double>("capacity") / static_cast<double>(experts));
+}
+
+ParameterPlan plan_parameters(const Registry& registry, RunComponents& components) {
+  ParameterPlan plan;
+  const ConfigTree resolved = components.resolved();
+  double active = 0;
+  for (const nn::NamedParameter& named : components.backbone().parameters()) {
+    const std::int64_t count = named.parameter->shape().numel();
+    const std::string part = part_of(named.name);
+    auto found = std::find_if(plan.parts.begin(), plan.parts.end(),
+                              [&](const ParameterPart& other) { return other.name == part; });
+    if (found == plan.parts.end()) found = plan.parts.insert(found, {part, 0});
+    found->count += count;
+    plan.total += count;
+    if (named.parameter->options().expert) {
+      plan.experts += count;
+      active += static_cast<double>(count) * active_share(registry, resolved, named.parameter->shape()[0]);
+    } else {
+      active += static_cast<double>(count);
+    }
+  }
+  plan.active = static_cast<std::int64_t>(active);
+  return plan;
+}
+
+/// The inputs of a batch, shapes only.
+struct MetaBatch {
+  MetaBatch(const RunComponents& components, std::int64_t batch, std::int64_t side, std::int64_t tokens,
+            std::int64_t kept, DType type)
+      : latents(Tensor::empty({batch, components.codec().channels(), side, side}, type)),
+        level(Tensor::empty({batch}, type)),
+        captions(Tensor::empty({batch, components.text_encoder().length(), components.text_encoder().width()},
+                               type)) {
+    if (kept < tokens) {
+      mask.kept = kept;
+      mask.keep = Tensor::empty({batch, kept}, DType::i32);
+      mask.restore = Tensor::empty({batch, tokens}, DType::i32);
+      mask.removed = Tensor::empty({batch, tokens}, DType::f32);
+    }
+  }
+  [[nodiscard]] const TokenMask* mask_or_null() const { return mask.keep.defined() ? &mask : nullptr; }
+
+  Tensor latents, level, captions;
+  TokenMask mask;
+};
+
+StagePlan plan_stage(RunComponents& components, const train::StageSettings& stage, DType type,
+                     std::int64_t ranks) {
+  Backbone& backbone = components.backbone();
+  const std::int64_t unit = components.codec().downsampling();
+  if (stage.resolution % (unit * backbone.patch_size()) != 0) {
+    throw Error("the stage '" + stage.name + "' has pictures of " + std::to_string(stage.resolution) +
+                    " pixels, which the model's tokens of " + std::to_string(unit * backbone.patch_size()) +
+                    " pixels do not divide",
+                {}, "choose another resolution or patch");
+  }
+  const std::int64_t side = stage.resolution / unit;
+  const std::int64_t across = side / backbone.patch_size();
+  StagePlan plan;
+  plan.settings = &stage;
+  plan.tokens = across * across;
+  plan.kept = stage.mask_ratio > 0 ? Masking::kept_tokens(plan.tokens, stage.mask_ratio) : plan.tokens;
+  const std::int64_t share = (stage.batch + ranks - 1) / ranks;
+  plan.micro_batch = stage.micro_batch == 0 ? share : std::min(stage.micro_batch, share);
+
+  const MetaScope meta;
+  {
+    const ops::NoGradScope no_grad;
+    const MetaBatch one(components, 1, side, plan.tokens, plan.kept, type);
+    const compute::CostScope scope;
+    const ops::Variable output = backbone.forward(
+        {ops::Variable(one.latents), one.level, {ops::Variable(one.captions), {}}, one.mask_or_null()});
+    plan.forward = {scope.cost().matmul_flops, scope.cost().attention_flops, scope.cost().one_hot_flops};
+  }
+  const std::size_t before = meta_memory_statistics().current;
+  reset_peak_meta_memory();
+  const MetaBatch batch(components, plan.micro_batch, side, plan.tokens, plan.kept, type);
+  const Tensor noise = Tensor::empty(batch.latents.shape(), type);
+  const ObjectiveLoss loss = components.objective().loss(
+      backbone, {batch.latents, {ops::Variable(batch.captions), {}}, batch.mask_or_null()},
+      {batch.level, noise});
+  ops::backward(loss.per_image, Tensor::empty(loss.per_image.shape(), loss.per_image.dtype()));
+  plan.activation_bytes = meta_memory_statistics().peak - before;
+  return plan;
+}
+
+}  // namespace
+
+Plan make_plan(const Registry& registry, const train::RunConfig& config, std::int64_t ranks) {
+  RunComponents components(registry, config.tree);
+  Plan plan;
+  plan.parameters = plan_parameters(registry, components);
+
+  const nn::Precision precision = nn::Precision::named(config.run.precision);
+  nn::ParameterStore store(components.backbone());
+  store.materialise(precision, [](const std::string&, std::int64_t elements, DType type) {
+    return Tensor::meta({elements}, type);
+  });
+  const auto elements = static_cast<std::uint64_t>(store.arena_elements());
+  const std::uint64_t arena = elements * size_of(precision.parameter);
+  plan.state.values = arena;
+  plan.state.gradients = arena;
+  plan.state.moments = 2 * arena;
+  if (precision.compute != precision.parameter)
+    plan.state.compute_copy = elements * size_of(precision.compute);
+  for (const train::StageSettings& stage : config.stages) {
+    if (stage.ema_smoothing > 0) plan.state.average = arena;
+  }
+  for (const train::StageSettings& stage : config.stages) {
+    components.set_objective(stage.objective);
+    store.clear_gradients();
+    plan.stages.push_back(plan_stage(components, stage, precision.residual, ranks));
+  }
+  return plan;
+}
+
+}  // namespace tessera::launch

@@ -1,0 +1,72 @@
+#pragma once
+// Invariant: every number comes from the model itself, built from its configuration and run on shapes without
+// memory; nothing here knows a formula of any architecture.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "plugin/registry.hpp"
+#include "train/run_config.hpp"
+
+namespace tessera::launch {
+
+/// Parameters of one part of the model.
+struct ParameterPart {
+  std::string name;  ///< in words where the part is known, else the first element of its parameters' names
+  std::int64_t count = 0;
+};
+
+struct ParameterPlan {
+  std::vector<ParameterPart> parts;  ///< in the order of the forward pass
+  std::int64_t total = 0;
+  std::int64_t experts = 0;  ///< of the total: matrices of experts
+  std::int64_t active = 0;   ///< that an average token meets
+};
+
+/// Floating-point operations of one forward pass of one picture; a multiply-add is two.
+struct ForwardCost {
+  double products = 0;   ///< attention left out
+  double attention = 0;  ///< scores and values
+  double one_hot = 0;    ///< in addition, if experts were fed through one-hot products
+  [[nodiscard]] double flops() const { return products + attention; }
+};
+
+struct StagePlan {
+  const train::StageSettings* settings = nullptr;
+  std::int64_t tokens = 0;
+  std::int64_t kept = 0;  ///< tokens that masking leaves
+  ForwardCost forward;
+  std::int64_t micro_batch = 0;  ///< pictures that a rank takes at once
+  std::uint64_t activation_bytes =
+      0;  ///< peak of a forward and backward pass, gradients of parameters left out
+  [[nodiscard]] double images() const {
+    return static_cast<double>(settings->batch) * static_cast<double>(settings->steps);
+  }
+  /// Forward and backward, which counts twice the forward (recomputation is not counted, as usual).
+  [[nodiscard]] double training_flops() const { return 3 * forward.flops() * images(); }
+  [[nodiscard]] double one_hot_training_flops() const {
+    return 3 * (forward.flops() + forward.one_hot) * images();
+  }
+};
+
+/// Bytes that do not depend on the stage.
+struct StateBytes {
+  std::uint64_t values = 0;
+  std::uint64_t compute_copy = 0;  ///< of the values, in the type of products; 0 when that is the same
+  std::uint64_t gradients = 0;
+  std::uint64_t moments = 0;
+  std::uint64_t average = 0;  ///< 0 when no stage keeps one
+};
+
+struct Plan {
+  ParameterPlan parameters;
+  StateBytes state;
+  std::vector<StagePlan> stages;
+};
+
+/// @param config  outlives the plan.
+/// @param ranks   what the global batch is divided by.
+[[nodiscard]] Plan make_plan(const Registry& registry, const train::RunConfig& config, std::int64_t ranks);
+
+}  // namespace tessera::launch

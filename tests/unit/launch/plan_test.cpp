@@ -1,0 +1,107 @@
+// Plans of the published models against the published numbers: parameters to the unit (recipes M.A.8), the
+// paper's arithmetic (Table 6) within half a percent.
+
+#include "launch/plan/plan.hpp"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "tensor/tensor.hpp"
+
+namespace tessera::launch {
+namespace {
+
+const Registry& registry() {
+  static const Registry loaded = Registry::with_installed_plugins();
+  return loaded;
+}
+
+train::RunConfig configuration(const std::string& name) {
+  const std::filesystem::path here = __FILE__;
+  const auto root = here.parent_path().parent_path().parent_path().parent_path();
+  return train::RunConfig::resolve(ConfigTree::load({root / "configs" / "microdit" / name}));
+}
+
+std::int64_t count(const Plan& plan, const std::string& part) {
+  for (const ParameterPart& other : plan.parameters.parts) {
+    if (other.name == part) return other.count;
+  }
+  return -1;
+}
+
+TEST(Plan, tiny_has_the_published_parameters) {
+  const train::RunConfig config = configuration("tiny-2.toml");
+  const Plan plan = make_plan(registry(), config, 8);
+  EXPECT_EQ(plan.parameters.total, 200692752);
+  EXPECT_EQ(plan.parameters.experts, 106954752);
+  EXPECT_EQ(plan.parameters.active, 120476688);
+  EXPECT_EQ(count(plan, "patch embedding"), 8704);
+  EXPECT_EQ(count(plan, "noise embedding"), 525312);
+  EXPECT_EQ(count(plan, "caption projection"), 787968);
+  EXPECT_EQ(count(plan, "caption block"), 3408896);
+  EXPECT_EQ(count(plan, "pooled caption"), 525824);
+  EXPECT_EQ(count(plan, "patch mixer, blocks"), 52979712);
+  EXPECT_EQ(count(plan, "backbone blocks"), 141922304);
+  EXPECT_EQ(count(plan, "final layer"), 534032);
+}
+
+TEST(Plan, xl_has_the_published_parameters_and_arithmetic) {
+  const train::RunConfig config = configuration("xl-2.toml");
+  reset_peak_memory();
+  const std::size_t before = memory_statistics().current;
+  const Plan plan = make_plan(registry(), config, 8);
+  EXPECT_LT(memory_statistics().peak - before, std::size_t{1} << 20) << "a plan took tensor memory";
+
+  EXPECT_EQ(plan.parameters.total, 1165442320);
+  EXPECT_EQ(plan.parameters.experts, 603979776);
+  EXPECT_EQ(plan.parameters.active, 712457488);
+  EXPECT_EQ(count(plan, "patch mixer, blocks"), 184084992);
+  EXPECT_EQ(count(plan, "patch mixer, map in"), 787456);
+  EXPECT_EQ(count(plan, "patch mixer, map out"), 787200);
+  EXPECT_EQ(count(plan, "patch mixer, caption map"), 787456);
+  EXPECT_EQ(count(plan, "backbone blocks"), 958238720);
+
+  const double paper[] = {1.47e20, 4.53e19, 1.18e20, 3.48e19};
+  // GMAC of one forward pass, by executing the published code (recipes M.A.9).
+  const double gmac[] = {47.05, 119.07, 178.23, 500.46};
+  const double attention[] = {1.27, 4.96, 14.6, 63.5};
+  const double one_hot[] = {0.82, 4.09, 13.15, 65.50};
+  const std::int64_t kept[] = {64, 256, 256, 1024};
+  ASSERT_EQ(plan.stages.size(), 4U);
+  for (std::size_t i = 0; i < 4; ++i) {
+    const StagePlan& stage = plan.stages[i];
+    SCOPED_TRACE(stage.settings->name);
+    EXPECT_EQ(stage.kept, kept[i]);
+    EXPECT_NEAR(stage.one_hot_training_flops() / paper[i], 1.0, 0.005);
+    EXPECT_LT(stage.training_flops(), stage.one_hot_training_flops());
+    EXPECT_NEAR(stage.forward.flops() / 2e9, gmac[i], 0.005 * gmac[i]);
+    EXPECT_NEAR(stage.forward.attention / 2e9, attention[i], 0.01 * attention[i]);
+    EXPECT_NEAR(stage.forward.one_hot / 2e9, one_hot[i], 0.01 * one_hot[i]);
+  }
+}
+
+TEST(Plan, memory_follows_the_precision_and_the_batch) {
+  train::RunConfig config = configuration("tiny-2.toml");
+  const Plan bf16 = make_plan(registry(), config, 8);
+  EXPECT_GE(bf16.state.values, std::uint64_t{4} * 200692752);
+  EXPECT_LT(bf16.state.values, std::uint64_t{4} * 200692752 + 100000);
+  EXPECT_EQ(bf16.state.compute_copy, bf16.state.values / 2);
+  EXPECT_EQ(bf16.state.moments, 2 * bf16.state.values);
+  EXPECT_EQ(bf16.state.average, bf16.state.values);
+  EXPECT_EQ(bf16.stages[0].micro_batch, 256);
+
+  config.stages[0].micro_batch = 128;
+  const Plan half = make_plan(registry(), config, 8);
+  const double ratio = static_cast<double>(half.stages[0].activation_bytes) /
+                       static_cast<double>(bf16.stages[0].activation_bytes);
+  EXPECT_NEAR(ratio, 0.5, 0.02);
+  // the blocks' inputs alone
+  EXPECT_GT(half.stages[0].activation_bytes, std::uint64_t{128} * (16 * 64 + 4 * 256) * 512 * 2);
+
+  config.stages[0].micro_batch = 0;
+  EXPECT_EQ(make_plan(registry(), config, 1024).stages[0].micro_batch, 2);
+}
+
+}  // namespace
+}  // namespace tessera::launch
