@@ -14,6 +14,14 @@ thread_local std::uint64_t order_counter = 0;
 thread_local int backward_depth = 0;
 thread_local BackwardProgress progress;
 
+/// Counts nested backward passes, also when one of them throws.
+struct DepthScope {
+  DepthScope() { ++backward_depth; }
+  ~DepthScope() { --backward_depth; }
+  DepthScope(const DepthScope&) = delete;
+  DepthScope& operator=(const DepthScope&) = delete;
+};
+
 struct LaterFirst {
   bool operator()(const NodePtr& a, const NodePtr& b) const { return a->order() < b->order(); }
 };
@@ -110,7 +118,7 @@ void backward(const Variable& output, const Tensor& seed) {
     if (!node->is_leaf() && queued.insert(node.get()).second) pending.push(node);
   };
   push(output.node());
-  ++backward_depth;
+  const DepthScope depth;
   while (!pending.empty()) {
     const NodePtr node = pending.top();
     pending.pop();
@@ -124,7 +132,6 @@ void backward(const Variable& output, const Tensor& seed) {
     // Inside a recomputed region the numbering is that of the second run and says nothing to the outside.
     if (backward_depth == 1 && progress) progress(node->order());
   }
-  --backward_depth;
 }
 
 Variable recompute(const std::function<Variable(const std::vector<Variable>&)>& body,
@@ -146,6 +153,7 @@ Variable recompute(const std::function<Variable(const std::vector<Variable>&)>& 
     }
     const NoGradScope scope(false);
     const Variable again = body(fresh);
+    if (!again.requires_grad()) return;  // no parameters inside and only constants from outside
     backward(again, gradient);
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       if (fresh[i].requires_grad() && fresh[i].gradient().defined()) {

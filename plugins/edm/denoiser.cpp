@@ -5,6 +5,22 @@
 namespace tessera {
 namespace {
 
+double rounded(double value) { return static_cast<float>(value); }
+
+/// The coefficients as float32 arithmetic gives them, step by step. Near the end of sampling the sampler
+/// divides x - D by a small sigma, so a unit in the last place of c_skip z shows in the picture's last
+/// digits. Rounding a float64 result of two float32 operands is exact float32 arithmetic, whatever a compiler
+/// fuses.
+edm::Coefficients<double> rounded_coefficients(double sigma, double sigma_data) {
+  const double data = rounded(sigma_data);
+  const double data_variance = rounded(sigma_data * sigma_data);
+  const double variance = rounded(rounded(sigma * sigma) + data_variance);
+  const double root = rounded(std::sqrt(variance));
+  const double product = rounded(sigma * data);
+  return {rounded(data_variance / variance), rounded(product / root), rounded(1.0 / root),
+          rounded(rounded(std::log(sigma)) / 4.0), rounded(variance / rounded(product * product))};
+}
+
 class EdmDenoiser : public Denoiser {
  public:
   EdmDenoiser(const Backbone& network, const DenoiserRequest& request, const EdmObjective::Settings& settings)
@@ -31,12 +47,11 @@ class EdmDenoiser : public Denoiser {
   std::vector<double> denoise(const std::vector<double>& x, double sigma) override {
     const ops::NoGradScope no_grad;
     // As published: state in float64, but the network and its preconditioning see float32 values.
-    const edm::Coefficients<float> c =
-        edm::coefficients(static_cast<float>(sigma), static_cast<float>(settings_.sigma_data));
+    const edm::Coefficients<double> c = rounded_coefficients(static_cast<float>(sigma), settings_.sigma_data);
     const std::size_t count = x.size();
     const std::size_t copies = guided() ? 2 : 1;
     std::vector<double> input(count * copies);
-    for (std::size_t i = 0; i < input.size(); ++i) input[i] = c.in * static_cast<float>(x[i % count]);
+    for (std::size_t i = 0; i < input.size(); ++i) input[i] = rounded(c.in * rounded(x[i % count]));
     const std::int64_t rows = shape_[0] * static_cast<std::int64_t>(copies);
     const std::vector<double> levels(static_cast<std::size_t>(rows), c.noise);
     const DType type = network_.precision().residual;
@@ -50,7 +65,7 @@ class EdmDenoiser : public Denoiser {
     std::vector<double> denoised(count);
     for (std::size_t i = 0; i < count; ++i) {
       const double f = guided() ? raw[count + i] + guidance_ * (raw[i] - raw[count + i]) : raw[i];
-      denoised[i] = c.skip * static_cast<float>(x[i]) + static_cast<double>(c.out) * f;
+      denoised[i] = rounded(c.skip * rounded(x[i])) + c.out * f;
     }
     return denoised;
   }
