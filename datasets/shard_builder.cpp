@@ -14,7 +14,7 @@
 namespace tessera::datasets {
 namespace {
 
-constexpr std::size_t pictures_in_memory = 256;
+constexpr std::size_t pictures_in_memory = 64;
 
 /// Class names in order of appearance.
 class Labels {

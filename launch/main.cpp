@@ -75,9 +75,10 @@ int run(std::vector<std::string> words) {
   }
   const Command& command = *found.command;
   words.erase(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(found.words));
-  const Arguments arguments = parse_arguments(command.table, words);
-  if (arguments.wants_help()) return print_help(help_text(command.table));
+  if (help) return print_help(help_text(command.table));
+  // Wrong arguments are then told once for the job, whose ranks end as one.
   if (command.run_on_ranks) return run_on_ranks(command, words);
+  const Arguments arguments = parse_arguments(command.table, words);
   const Kokkos::ScopeGuard kokkos;
   return static_cast<int>(command.run(arguments));
 }

@@ -1,8 +1,12 @@
 // tessera sample
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <sstream>
 #include <thread>
@@ -71,8 +75,8 @@ std::string file_name(const generate::Picture& picture) {
   return name + ".png";
 }
 
-void write(const Arguments& arguments, const std::vector<generate::Picture>& pictures) {
-  const std::string grid = arguments.text("--out", "samples.png");
+void write(const Arguments& arguments, const std::string& grid,
+           const std::vector<generate::Picture>& pictures) {
   io::write_png(grid, generate::grid_of(pictures));
   std::cout << pictures.size() << " pictures: " << grid << "\n";
   if (arguments.has("--singles")) {
@@ -83,6 +87,20 @@ void write(const Arguments& arguments, const std::vector<generate::Picture>& pic
     }
     std::cout << "single files: " << folder << "\n";
   }
+}
+
+/// On a terminal one line that is kept up to date, elsewhere a line every ten seconds.
+std::function<void(std::int64_t, std::int64_t)> progress_line() {
+  using Clock = std::chrono::steady_clock;
+  const bool terminal = ::isatty(STDERR_FILENO) != 0;
+  return [terminal, last = Clock::now()](std::int64_t done, std::int64_t all) mutable {
+    if (terminal) {
+      std::cerr << "\r" << done << " of " << all << " pictures" << (done == all ? "\n" : "") << std::flush;
+    } else if (Clock::now() - last > std::chrono::seconds(10)) {
+      std::cerr << "rank 0: " << done << " of its " << all << " pictures" << std::endl;
+      last = Clock::now();
+    }
+  };
 }
 
 ExitCode run(const Arguments& arguments, const comm::Communicator& world) {
@@ -103,14 +121,13 @@ ExitCode run(const Arguments& arguments, const comm::Communicator& world) {
   request.guidance = arguments.number("--guidance", request.guidance, 0, 1000);
   request.steps = static_cast<int>(arguments.integer("--steps", request.steps, 1, 10000));
   request.batch = arguments.integer("--batch", request.batch, 1, 65536);
+  const std::string grid = arguments.text("--out", "samples.png");
   if (world.rank() == 0) {
-    request.progress = [](std::int64_t done, std::int64_t all) {
-      std::cerr << "\rrank 0: " << done << " of " << all << " pictures" << (done == all ? "\n" : "")
-                << std::flush;
-    };
+    io::make_folders(io::folder_of(grid));  // before the work, should it fail
+    request.progress = progress_line();
   }
   const std::vector<generate::Picture> pictures = generator.generate(request, world);
-  if (world.rank() == 0) write(arguments, pictures);
+  if (world.rank() == 0) write(arguments, grid, pictures);
   return ExitCode::done;
 }
 

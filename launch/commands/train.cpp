@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <iostream>
 
 #include "base/log.hpp"
@@ -13,6 +15,17 @@
 namespace tessera::launch {
 namespace {
 
+/// Whether somebody sees standard output on a terminal. mpirun gives every rank a terminal of its own, so
+/// under it the question is where mpirun itself writes.
+bool on_terminal() {
+  if (::isatty(STDOUT_FILENO) == 0) return false;
+  if (std::getenv("OMPI_COMM_WORLD_RANK") == nullptr) return true;
+  std::error_code unknown;
+  const std::string parent = "/proc/" + std::to_string(::getppid()) + "/fd/1";
+  const std::string target = std::filesystem::read_symlink(parent, unknown).string();
+  return !unknown && (target.starts_with("/dev/pts/") || target.starts_with("/dev/tty"));
+}
+
 /// On a terminal: one line that stays up to date, and warnings. Elsewhere: plain lines.
 std::ostream* attach_screen(int rank) {
   logger().set_rank(rank);
@@ -20,7 +33,7 @@ std::ostream* attach_screen(int rank) {
     logger().add_stream(std::cerr, LogLevel::warning);
     return nullptr;
   }
-  if (::isatty(STDOUT_FILENO) != 0) {
+  if (on_terminal()) {
     logger().add_stream(std::cerr, LogLevel::warning);
     return &std::cout;
   }
