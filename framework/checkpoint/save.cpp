@@ -93,7 +93,7 @@ std::vector<std::uint32_t> write_parts(const Plan& plan, const nn::ParameterStor
       checksums.push_back(crc32c(from, bytes));
     }
   }
-  file.sync();
+  if (!world.on_one_node()) file.sync();  // else rank 0 does, for all
   std::size_t i = 0;
   for (const NamedArena& arena : arenas) {
     const std::size_t size = size_of(arena.arena.dtype());

@@ -33,7 +33,7 @@ RunFolder::RunFolder(const comm::Communicator& world, const fs::path& root, bool
     }
     io::make_folders(checkpoints().string());
     io::make_folders(samples().string());
-    io::replace_file((root_ / ".writable").string(), "");
+    io::File::create((root_ / ".writable").string()).close();
     fs::remove(root_ / ".writable");
     if (!resume) return;
     found_ = checkpoint::newest_intact(checkpoints());

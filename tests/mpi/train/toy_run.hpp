@@ -1,0 +1,141 @@
+#pragma once
+// Invariant: a toy run has every feature of a real one (masking, experts, caption dropout, accumulation, a
+// batch that no rank count from 2 to 4 divides, shards of different sizes) and takes milliseconds per step.
+
+#include <string>
+#include <vector>
+
+#include "base/random.hpp"
+#include "data/shard_writer.hpp"
+#include "io/file.hpp"
+#include "plugin/registry.hpp"
+#include "train/run_config.hpp"
+#include "train/trainer.hpp"
+
+namespace tessera::test {
+
+inline const Registry& registry() {
+  static const Registry all = Registry::with_installed_plugins();
+  return all;
+}
+
+/// Two stages: 30 masked steps at 16 px, then 20 at 32 px that take everything over and average the weights.
+inline ConfigTree toy_configuration(const std::string& data, const std::string& precision) {
+  ConfigTree tree = ConfigTree::parse(R"(
+[run]
+seed = 5
+log_every = 1
+keep_checkpoints = 2
+[data]
+caption_drop = 0.3
+window_shards = 2
+[codec]
+name = "pixel"
+[text_encoder]
+name = "word-hash"
+width = 8
+length = 4
+[model.backbone]
+name = "dit"
+width = 32
+depth = 2
+head_dim = 16
+patch = 4
+experts_every = 2
+[model.patch_mixer]
+name = "patch-mixer"
+depth = 1
+width = 32
+experts_every = 2
+[model.masking]
+name = "random"
+[model.feed_forward]
+name = "swiglu"
+multiple_of = 16
+[model.experts]
+name = "moe-expert-choice"
+experts = 2
+capacity = 1.0
+multiple_of = 16
+[model.modulation]
+name = "adaln"
+[model.caption]
+name = "attention-pooled"
+multiple_of = 16
+[objective]
+name = "edm"
+[sampler]
+name = "edm-heun"
+[optimizer]
+weight_decay = 0.01
+[[stage]]
+name = "small"
+steps = 30
+resolution = 16
+batch = 7
+micro_batch = 2
+mask_ratio = 0.5
+learning_rate = 3e-3
+schedule = "cosine"
+warmup = 5
+floor = 0.3
+clip_norm = 0.5
+[[stage]]
+name = "large"
+steps = 20
+resolution = 32
+batch = 5
+learning_rate = 1e-3
+clip_norm = 0.5
+ema_smoothing = 0.9
+ema_start = 6
+position_scale = 2.0
+hand_over = "full"
+objective = { p_mean = -0.3 }
+)",
+                                      "toy");
+  tree.set("data.path", FieldValue(std::vector<std::string>{data}));
+  tree.set("run.precision", FieldValue(precision));
+  return tree;
+}
+
+/// Three shards of 11, 6 and 2 pictures, each of one colour with some noise: there is something to learn.
+inline void make_toy_data(const std::string& folder) {
+  RunComponents components(registry(), toy_configuration(folder, "float32"));
+  data::ShardHeader header;
+  header.codec = components.codec().identity();
+  header.text_encoder = components.text_encoder().identity();
+  header.channels = static_cast<std::uint32_t>(components.codec().channels());
+  header.resolutions = {16, 32};
+  header.caption_length = static_cast<std::uint32_t>(components.text_encoder().length());
+  header.caption_width = static_cast<std::uint32_t>(components.text_encoder().width());
+  io::make_folders(folder);
+  const RandomStream stream(RandomKey{.seed = 1, .purpose = Purpose::test});
+  std::uint64_t number = 0;
+  for (const auto& [shard, records] : {std::pair<std::size_t, int>{0, 11}, {1, 6}, {2, 2}}) {
+    data::ShardWriter writer(folder + "/" + data::shard_name(shard, 3), header);
+    for (int i = 0; i < records; ++i, ++number) {
+      data::Record record;
+      record.id = std::to_string(number);
+      record.width = record.height = 32;
+      for (const std::int64_t side : header.resolutions) {
+        const auto pixels = static_cast<std::uint32_t>(side);
+        data::Record::Latent latent{{pixels, pixels}, std::vector<float>(3 * pixels * pixels)};
+        fill_normal(stream, number, static_cast<std::uint64_t>(side) << 20, latent.values.data(),
+                    latent.values.size());
+        for (std::size_t e = 0; e < latent.values.size(); ++e) {
+          const float colour = normal(stream, number, e / (pixels * pixels));
+          latent.values[e] = colour + 0.1F * latent.values[e];
+        }
+        record.latents.push_back(std::move(latent));
+      }
+      const std::string text = "picture number " + std::to_string(number);
+      const EncodedText encoded = components.text_encoder().encode(text);
+      record.captions.push_back({text, static_cast<std::uint32_t>(encoded.real_tokens), encoded.features});
+      writer.add(record);
+    }
+    writer.finish();
+  }
+}
+
+}  // namespace tessera::test

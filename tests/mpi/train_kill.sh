@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# A run that is killed with SIGKILL at random moments, and resumed each time, ends in the same bits as one that
+# never was.   train_kill.sh MPIEXEC mpi_train RANKS
+set -u
+mpiexec=$1 program=$2 ranks=$3
+folder=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+export TRAIN_PROBE=$folder
+probe() {
+  exec env TRAIN_PROBE_RUN="$1" "$mpiexec" -n "$ranks" --oversubscribe "$program" \
+    --gtest_also_run_disabled_tests --gtest_filter=Probe.DISABLED_Run
+}
+
+begin=$(date +%s%N)
+(probe whole) >"$folder/whole.log" 2>&1 || { cat "$folder/whole.log"; exit 1; }
+milliseconds=$((($(date +%s%N) - begin) / 1000000))
+
+killed=0
+for attempt in 1 2 3; do
+  # The whole process group dies at once, as in a power cut.
+  setsid bash -c "$(declare -f probe); mpiexec='$mpiexec' program='$program' ranks=$ranks; probe cut" \
+    >"$folder/cut.log" 2>&1 &
+  job=$!
+  delay=$((milliseconds / 5 + RANDOM % (milliseconds / 4)))
+  sleep "$((delay / 1000)).$(printf %03d $((delay % 1000)))"
+  if kill -KILL -- "-$job" 2>/dev/null; then killed=$((killed + 1)); fi
+  wait "$job" 2>/dev/null
+  # Open MPI may have given a rank a group of its own.
+  for process in /proc/[0-9]*; do
+    if tr '\0' '\n' 2>/dev/null <"$process/environ" | grep -qx "TRAIN_PROBE=$folder" &&
+      [ "$(cat "$process/comm" 2>/dev/null)" = "$(basename "$program")" ]; then
+      kill -KILL "${process#/proc/}" 2>/dev/null
+    fi
+  done
+  echo "attempt $attempt: killed after $delay ms; $(wc -l <"$folder/cut/metrics.jsonl" 2>/dev/null || echo 0) steps reported"
+done
+[ "$killed" -gt 0 ] || { echo "nothing was killed: the delays do not fit this machine"; exit 1; }
+(probe cut) >"$folder/cut.log" 2>&1 || { cat "$folder/cut.log"; exit 1; }
+TRAIN_PROBE_RUN=cut "$program" --gtest_also_run_disabled_tests --gtest_filter=Probe.DISABLED_Compare || exit 1
+echo "the same bits after $killed kills"
