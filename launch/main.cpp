@@ -19,7 +19,7 @@ using namespace tessera::launch;
 
 /// Before MPI is up only the launcher's environment tells whether another rank says the same.
 bool speaks_for_the_job() {
-  for (const char* variable : {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"}) {
+  for (const char* variable : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"}) {
     if (const char* rank = std::getenv(variable)) return std::string(rank) == "0";
   }
   return true;

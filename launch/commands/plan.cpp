@@ -21,7 +21,18 @@ std::string fixed(double value, int digits) {
   return text;
 }
 
-std::string gigabytes(std::uint64_t bytes) { return fixed(static_cast<double>(bytes) / 1e9, 2) + " GB"; }
+/// "2.60 days", "5.1 hours", "12.0 minutes".
+std::string duration(double seconds) {
+  if (seconds >= 86400) return fixed(seconds / 86400, 2) + " days";
+  if (seconds >= 3600) return fixed(seconds / 3600, 1) + " hours";
+  return fixed(seconds / 60, 1) + " minutes";
+}
+
+std::uint64_t largest_activations(const Plan& plan) {
+  std::uint64_t most = 0;
+  for (const StagePlan& stage : plan.stages) most = std::max(most, stage.activation_bytes);
+  return most;
+}
 
 void print_parameters(const ParameterPlan& plan) {
   std::cout << "Parameters\n";
@@ -70,24 +81,23 @@ void print_memory(const Plan& plan, std::int64_t ranks_per_node) {
   const auto ranks = static_cast<std::uint64_t>(ranks_per_node);
   std::cout << "Memory of a rank\n";
   TextTable table({false, true});
-  table.add({"values", gigabytes(state.values)});
-  if (state.compute_copy > 0) table.add({"copy for products", gigabytes(state.compute_copy)});
-  table.add({"moments", gigabytes(state.moments)});
-  if (state.average > 0) table.add({"running average", gigabytes(state.average)});
-  table.add({"gradients", gigabytes(state.gradients)});
+  table.add({"values", io::readable_bytes(state.values)});
+  if (state.compute_copy > 0) table.add({"copy for products", io::readable_bytes(state.compute_copy)});
+  table.add({"moments", io::readable_bytes(state.moments)});
+  if (state.average > 0) table.add({"running average", io::readable_bytes(state.average)});
+  table.add({"gradients", io::readable_bytes(state.gradients)});
   const std::uint64_t common = state.values + state.compute_copy + state.moments + state.average;
-  std::uint64_t most = 0;
+  const std::uint64_t most = largest_activations(plan);
   for (const StagePlan& stage : plan.stages) {
     table.add(
         {"activations, " + stage.settings->name + ", " + std::to_string(stage.micro_batch) + " pictures",
-         gigabytes(stage.activation_bytes)});
-    most = std::max(most, stage.activation_bytes);
+         io::readable_bytes(stage.activation_bytes)});
   }
-  table.add({"in all, largest stage", gigabytes(common + state.gradients + most)});
+  table.add({"in all, largest stage", io::readable_bytes(common + state.gradients + most)});
   std::cout << table.text() << "  "
             << folded("On CPUs the ranks of a node keep values, moments and average once in shared memory: " +
                           std::to_string(ranks_per_node) + " ranks then take " +
-                          gigabytes(common + ranks * (state.gradients + most)) +
+                          io::readable_bytes(common + ranks * (state.gradients + most)) +
                           " together. Activations are the peak of a forward and backward pass on shapes; the "
                           "workspace of vendor libraries is not in it.",
                       100, 2)
@@ -98,30 +108,28 @@ void print_price(const Plan& plan, const NodeType& node, std::int64_t nodes, boo
   const double rate = static_cast<double>(nodes) * node.gpus * node.peak_tflops * 1e12 * node.utilisation;
   const double price = static_cast<double>(nodes) * node.dollars_per_hour;
   std::cout << "Time and price on " << nodes << " x " << node.name << " (" << node.gpus << " GPUs of "
-            << short_number(node.peak_tflops) << " TFLOP/s bfloat16, " << fixed(100 * node.utilisation, 0)
+            << short_number(node.peak_tflops) << " TFLOP/s, " << fixed(100 * node.utilisation, 0)
             << " % of it reached, $" << short_number(node.dollars_per_hour) << " an hour)"
             << (dense ? ", dense dispatch" : "") << "\n";
   TextTable table({false, true, true, true});
-  table.add({"stage", "pictures/s", "days", "$"});
-  double days = 0;
+  table.add({"stage", "pictures/s", "time", "$"});
+  double total = 0;
   for (const StagePlan& stage : plan.stages) {
     const double flops = dense ? stage.one_hot_training_flops() : stage.training_flops();
     const double seconds = flops / rate;
-    days += seconds / 86400;
-    table.add({stage.settings->name, fixed(stage.images() / seconds, 0), fixed(seconds / 86400, 2),
+    total += seconds;
+    table.add({stage.settings->name, fixed(stage.images() / seconds, 0), duration(seconds),
                grouped(static_cast<std::int64_t>(seconds / 3600 * price + 0.5))});
   }
-  table.add({"all", "", fixed(days, 2), grouped(static_cast<std::int64_t>(days * 24 * price + 0.5))});
+  table.add({"all", "", duration(total), grouped(static_cast<std::int64_t>(total / 3600 * price + 0.5))});
   std::cout << table.text();
   const StateBytes& state = plan.state;
-  std::uint64_t most = 0;
-  for (const StagePlan& stage : plan.stages) most = std::max(most, stage.activation_bytes);
   const auto need = static_cast<double>(state.values + state.compute_copy + state.moments + state.average +
-                                        state.gradients + most);
+                                        state.gradients + largest_activations(plan));
   if (node.memory_gb > 0 && need > node.memory_gb * 1e9) {
     std::cout << "  "
-              << folded("A rank needs " + gigabytes(static_cast<std::uint64_t>(need)) + ", a GPU has " +
-                            short_number(node.memory_gb) +
+              << folded("A rank needs " + io::readable_bytes(static_cast<std::uint64_t>(need)) +
+                            ", a GPU has " + short_number(node.memory_gb) +
                             " GB: lower micro_batch of the largest stage or set "
                             "model.backbone.recompute = true.",
                         100, 2)
@@ -139,12 +147,19 @@ ExitCode run(const Arguments& arguments) {
   node.dollars_per_hour = arguments.number("--price", node.dollars_per_hour, 0, 1e6);
   const std::int64_t nodes = arguments.integer("--nodes", 1, 1, 100000);
 
+  for (const char* option : {"--gpus", "--peak", "--memory"}) {
+    if (arguments.has(option)) node.name = "given node";
+  }
   const Registry registry = Registry::with_installed_plugins();
   const Plan plan = make_plan(registry, config, nodes * node.gpus);
   print_parameters(plan.parameters);
   print_cost(plan);
   print_memory(plan, node.gpus);
   print_price(plan, node, nodes, arguments.has("--dense-dispatch"));
+  if (config.run.precision != "bfloat16" && !arguments.has("--peak")) {
+    std::cout << "  The peak is that of bfloat16, the run computes in " << config.run.precision
+              << ": give its peak with --peak.\n";
+  }
   return ExitCode::done;
 }
 

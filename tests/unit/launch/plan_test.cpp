@@ -7,7 +7,9 @@
 
 #include <filesystem>
 
+#include "ops/graph.hpp"
 #include "tensor/tensor.hpp"
+#include "unit/generate/small_model.hpp"
 
 namespace tessera::launch {
 namespace {
@@ -101,6 +103,32 @@ TEST(Plan, memory_follows_the_precision_and_the_batch) {
 
   config.stages[0].micro_batch = 0;
   EXPECT_EQ(make_plan(registry(), config, 1024).stages[0].micro_batch, 2);
+}
+
+TEST(Plan, activations_are_what_a_real_step_takes) {
+  train::RunConfig config =
+      train::RunConfig::resolve(ConfigTree::parse(generate::small_configuration(), "small.toml"));
+  config.stages[1].batch = 16;
+  const Plan plan = make_plan(registry(), config, 1);
+
+  generate::SmallModel model;
+  const std::int64_t batch = 16;
+  const Tensor latents = Tensor::zeros({batch, 3, 16, 16}, DType::f32);
+  const ObjectiveDraws draws = model.components.objective().draw({}, 0, latents.shape(), DType::f32);
+  for (int pass = 0; pass < 2; ++pass) {  // position tables are made in the first one and stay
+    const Tensor captions = Tensor::zeros({batch, 4, 16}, DType::f32);
+    model.store.clear_gradients();
+    reset_peak_memory();
+    const std::size_t before = memory_statistics().current - latents.bytes() - draws.level.bytes() -
+                               draws.noise.bytes() - captions.bytes();
+    const ObjectiveLoss loss = model.components.objective().loss(
+        model.components.backbone(), {latents, {ops::Variable(captions), {}}, nullptr}, draws);
+    ops::backward(loss.per_image, Tensor::zeros({batch}, DType::f32));
+    const auto measured = static_cast<double>(memory_statistics().peak - before);
+    if (pass == 1) {
+      EXPECT_NEAR(static_cast<double>(plan.stages[1].activation_bytes) / measured, 1.0, 0.1);
+    }
+  }
 }
 
 }  // namespace
