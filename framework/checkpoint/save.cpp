@@ -41,11 +41,15 @@ void write_state(io::Hdf5File& file, const RunState& state) {
 Plan prepare(const std::string& path, const RunState& state, const nn::ParameterStore& store,
              const std::vector<NamedArena>& arenas) {
   const std::size_t count = arenas.size() * store.slots().size();
-  std::uint64_t bytes = 0;
+  Plan plan{path, {}, {}, io::seal_bytes(count)};
+  // HDF5 does not survive a disk that fills up under it (the process crashes when it ends), so all of the
+  // space that the file can need is taken, and given back, before HDF5 begins. Per tensor: alignment,
+  // headers, name.
+  std::uint64_t bytes = plan.user_block + 8192 * count + 2 * state.config.size() + (std::uint64_t{64} << 10);
   for (const NamedArena& arena : arenas) bytes += arena.arena.bytes();
   io::require_free_space(io::folder_of(path), bytes, "this checkpoint");
+  io::File::create(path).reserve({0, bytes});
 
-  Plan plan{path, {}, {}, io::seal_bytes(count)};
   io::Hdf5File file = io::Hdf5File::create(path, {.user_block = plan.user_block, .alignment = 4096});
   write_state(file, state);
   std::vector<std::string> names;
