@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# The whole way through the `tessera` program, and what it says and returns on every wrong turn.
+#   command_test.sh TESSERA MPIEXEC SOURCE_FOLDER
+set -uo pipefail
+tessera=$1 mpiexec=$2 source=$3
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+failures=0
+two=("$mpiexec" -n 2 --oversubscribe "$tessera")
+
+# expect CODE TEXT COMMAND...: the exit code, and a text that the output holds; ten seconds at most for errors.
+expect() {
+  local code=$1 text=$2
+  shift 2
+  local begin=$SECONDS got
+  "$@" >output 2>&1
+  got=$?
+  if [ "$got" -ne "$code" ] || ! grep -qF -- "$text" output; then
+    echo "FAILED (exit $got, wanted $code and '$text'): $*"
+    sed 's/^/    /' output
+    failures=$((failures + 1))
+  elif [ "$code" -ne 0 ] && [ "$code" -ne 75 ] && [ $((SECONDS - begin)) -gt 10 ]; then
+    echo "FAILED (took $((SECONDS - begin)) s to fail): $*"
+    failures=$((failures + 1))
+  fi
+}
+
+# Once, whatever the number of ranks.
+expect_once() {
+  local text=$1
+  if [ "$(grep -cF -- "$text" output)" -ne 1 ]; then
+    echo "FAILED: '$text' should be told once"
+    sed 's/^/    /' output
+    failures=$((failures + 1))
+  fi
+}
+
+quick="$source/configs/demo/quickstart.toml"
+cat >short.toml <<TOML
+[run]
+precision = "float32"
+checkpoint_every = 2
+sample_every = 4
+sample_prompts = ["red heart", "green circle"]
+sample_steps = 2
+[data]
+path = ["data"]
+[[stage]]
+name = "small"
+resolution = 16
+steps = 4
+batch = 6
+mask_ratio = 0.75
+learning_rate = 1e-3
+[[stage]]
+name = "large"
+resolution = 32
+steps = 4
+batch = 6
+micro_batch = 2
+learning_rate = 1e-3
+ema_smoothing = 0.9
+position_scale = 2.0
+hand_over = "weights"
+TOML
+
+# from pictures to pictures
+expect 0 "pictures held out" "$tessera" data build emoji --config "$quick" --subset shapes --size 16,32 --out data
+expect 0 "purple heart" "$tessera" data show data/held_out --examples 100
+expect 0 "contact sheet" "$tessera" data show data --verify --out contact.png
+expect 0 "The run is complete" "${two[@]}" train "$quick" short.toml --out run
+expect 0 "The run is complete" "${two[@]}" train "$quick" short.toml --out run --resume
+[ -s run/samples/step-00000008.png ] || { echo "FAILED: no sample grid"; failures=$((failures + 1)); }
+expect 0 "stage          1 'large'" "$tessera" checkpoint show run/checkpoints/step-00000008.h5
+expect 0 "intact" "$tessera" checkpoint verify run/checkpoints/step-00000008.h5
+expect 0 "4 pictures: two.png" "${two[@]}" sample --checkpoint run --prompt "red heart" "a dog" --per-prompt 2 \
+  --steps 2 --out two.png
+expect 0 "4 pictures: one.png" "$tessera" sample --checkpoint run/checkpoints/step-00000008.h5 \
+  --prompt "red heart" "a dog" --per-prompt 2 --steps 2 --batch 1 --out one.png
+for file in contact.png one.png two.png; do
+  [ "$(head -c 4 "$file" | tail -c 3)" = PNG ] || { echo "FAILED: $file is no PNG"; failures=$((failures + 1)); }
+done
+expect 75 "repeat the command with --resume" "${two[@]}" train "$quick" short.toml --out limited \
+  --set run.max_minutes=0.005 --set stage.0.steps=100000
+
+# what needs no data
+expect 0 "200,692,752" "$tessera" plan "$source/configs/microdit/tiny-2.toml"
+expect 0 "1,165,442,320" "$tessera" plan "$source/configs/microdit/xl-2.toml"
+expect 0 "edm-heun" "$tessera" plugins
+expect 0 "experts_every" "$tessera" plugins dit
+expect 0 "exit codes" "$tessera" --help
+expect 0 "data show" "$tessera" data --help
+for command in train sample plan "data build emoji" "data build folder" "data show" "checkpoint show" \
+  "checkpoint verify" plugins; do
+  # shellcheck disable=SC2086
+  expect 0 "examples:" "$tessera" $command --help
+done
+
+# usage: 2
+expect 2 "Did you mean 'train'" "$tessera" trian
+expect 2 "Did you mean '--out'" "$tessera" data build emoji --uot x
+expect 2 "CONFIG is missing" "${two[@]}" train
+expect_once "CONFIG is missing"
+expect 2 "--checkpoint FILE is missing" "$tessera" sample --prompt x
+
+# errors: 1, one paragraph, on one rank or on all
+expect 1 "Did you mean 'width'" "${two[@]}" train "$quick" --set model.backbone.widht=3 --out x
+expect_once "Did you mean 'width'"
+expect 1 "nowhere" "${two[@]}" train "$quick" --set data.path=nowhere --out x
+expect_once "nowhere"
+expect 1 "already holds a run" "${two[@]}" train "$quick" short.toml --out run
+expect 1 "width=32" "${two[@]}" train "$quick" short.toml --set text_encoder.width=32 --out x
+expect 1 "no backbone component 'ditt'" "$tessera" train "$quick" short.toml --set model.backbone.name=ditt --out x
+expect 1 "smaller than the number of ranks" "${two[@]}" train "$quick" short.toml --set stage.0.batch=1 --out y
+expect 1 "none.h5" "${two[@]}" sample --checkpoint none.h5 --prompt x
+expect_once "none.h5"
+expect 1 "already holds the shard" "$tessera" data build emoji --config "$quick" --subset shapes --out data
+head -c 100000 run/checkpoints/step-00000008.h5 >cut.h5
+expect 1 "cut.h5" "$tessera" checkpoint verify cut.h5
+expect 1 "cut.h5" "${two[@]}" sample --checkpoint cut.h5 --prompt x
+head -c 3000 data/shard-00000-of-00001.h5 >cut-shard.h5
+expect 1 "cut-shard.h5" "$tessera" data show cut-shard.h5
+
+[ "$failures" -eq 0 ] && echo "all as expected"
+exit "$failures"
