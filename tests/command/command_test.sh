@@ -87,7 +87,17 @@ expect 75 "repeat the command with --resume" "${two[@]}" train "$quick" short.to
 # what needs no data
 expect 0 "200,692,752" "$tessera" plan "$source/configs/microdit/tiny-2.toml"
 expect 0 "1,165,442,320" "$tessera" plan "$source/configs/microdit/xl-2.toml"
-expect 0 "edm-heun" "$tessera" plugins
+for config in "$source"/configs/*/*.toml; do
+  case $config in */model-*) continue ;; esac  # parts that runs include
+  expect 0 "Parameters" "$tessera" plan "$config" --node 8xA100 --nodes 2 --dense-dispatch
+done
+# With a transport that does not exist MPI cannot start, so these do not start it.
+without_mpi=(env OMPI_MCA_pml=none "$tessera")
+expect 0 "Parameters" "${without_mpi[@]}" plan "$quick"
+expect 0 "edm-heun" "${without_mpi[@]}" plugins
+expect 0 "usage" "${without_mpi[@]}" train --help
+expect 0 "shard" "${without_mpi[@]}" data show data
+expect 0 "stage" "${without_mpi[@]}" checkpoint show run/checkpoints/step-00000008.h5
 expect 0 "experts_every" "$tessera" plugins dit
 expect 0 "exit codes" "$tessera" --help
 expect 0 "data show" "$tessera" data --help
