@@ -9,7 +9,7 @@ command -v clang++ >/dev/null || { echo "clang++ is not installed: apt-get insta
 seconds=${1:-60}
 shift $(($# > 0 ? 1 : 0))
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(config shard shard_contents checkpoint picture captions)
+[ ${#targets[@]} -gt 0 ] || targets=(config shard shard_contents checkpoint checkpoint_contents picture captions)
 
 build=build/host-fuzz
 cmake --preset host-fuzz -G Ninja >/dev/null

@@ -25,7 +25,7 @@ int main(int argc, char** argv) {
     const std::string shard = place("shard", "good-sample");
     tessera::fuzz::write_sample_shard(shard);
     const std::string checkpoint = place("checkpoint", "good-sample");
-    tessera::fuzz::write_sample_checkpoint(checkpoint);
+    tessera::fuzz::write_checkpoint(checkpoint, {});
     // Each taken for the other, and a shard that lost its end.
     fs::copy_file(checkpoint, place("shard", "bad-other-format"));
     fs::copy_file(shard, place("checkpoint", "bad-other-format"));

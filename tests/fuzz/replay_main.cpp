@@ -71,7 +71,7 @@ int replay(const Target& target, const fs::path& folder) {
       ++faults;
     }
   }
-  std::printf("%-15.*s %zu entries, %d accepted, %d faults\n", static_cast<int>(target.name.size()),
+  std::printf("%-20.*s %zu entries, %d accepted, %d faults\n", static_cast<int>(target.name.size()),
               target.name.data(), entries.size(), accepted, faults);
   if (accepted == 0) {
     std::fprintf(stderr, "%s: no entry is accepted, so little of the parser runs\n", folder.c_str());

@@ -1,13 +1,11 @@
 #include "sample_files.hpp"
 
-#include <cstdint>
-#include <vector>
+#include <array>
 
 #include "base/hash.hpp"
 #include "checkpoint/checkpoint.hpp"
 #include "data/shard_writer.hpp"
 #include "io/file_seal.hpp"
-#include "io/hdf5.hpp"
 
 namespace tessera::fuzz {
 
@@ -42,33 +40,49 @@ void write_sample_shard(const std::string& path) {
   writer.finish();
 }
 
-void write_sample_checkpoint(const std::string& path) {
-  const std::vector<std::string> names{"model/blocks.0.weight", "average/blocks.0.weight"};
-  const std::vector<float> values{1, 2, 3, 4, 5, 6};
-  const std::vector<std::uint64_t> shape{2, 3};
-  const std::uint64_t user_block = io::seal_bytes(names.size());
+namespace {
+
+constexpr std::array<const char*, 2> tensors{"model/blocks.0.weight", "average/blocks.0.weight"};
+constexpr std::array<double, 64> zeros{};
+
+}  // namespace
+
+CheckpointContent::CheckpointContent()
+    : texts{{"format", checkpoint::format_name}, {"precision", "float32"}, {"stage_name", "16px"}},
+      integers{{"format_version", checkpoint::format_version},
+               {"stage", 1},
+               {"stage_step", 1},
+               {"global_step", 1},
+               {"samples_seen", 1},
+               {"attempt", 1},
+               {"optimizer_updates", 1},
+               {"average_active", 1},
+               {"loss_steps", 1}},
+      config{"[run]\nseed = 1\n"},
+      plugins{"dit 1", "edm 1"},
+      names(tensors.begin(), tensors.end()),
+      checksums(names.size(), crc32c(zeros.data(), 6 * sizeof(float))) {}
+
+void write_checkpoint(const std::string& path, const CheckpointContent& content) {
+  const std::uint64_t user_block = io::seal_bytes(tensors.size());
   std::vector<io::Extent> extents;
   auto file = io::Hdf5File::create(path, {user_block, 512});
-  file.set_attribute("/", "format", checkpoint::format_name);
-  file.set_attribute("/", "format_version", checkpoint::format_version);
-  file.set_attribute("/", "precision", "float32");
-  file.set_attribute("/", "stage_name", "16px");
-  for (const char* name : {"stage", "stage_step", "global_step", "samples_seen", "attempt",
-                           "optimizer_updates", "average_active", "loss_steps"}) {
-    file.set_attribute("/", name, std::int64_t{1});
-  }
+  for (const auto& [name, value] : content.texts) file.set_attribute("/", name, value);
+  for (const auto& [name, value] : content.integers) file.set_attribute("/", name, value);
   file.set_attribute("/", "loss_sum", 0.5);
-  file.write_strings("/config", std::vector<std::string>{"[run]\nseed = 1\n"});
-  file.write_strings("/plugins", std::vector<std::string>{"dit 1", "edm 1"});
-  file.write_strings("/names", names);
-  std::vector<std::uint32_t> checksums;
-  for (const std::string& name : names) {
-    extents.push_back(file.create_dataset("/" + name, io::StoredType::f32, shape));
-    file.write("/" + name, io::StoredType::f32, values.data());
-    checksums.push_back(crc32c(values.data(), values.size() * sizeof(float)));
+  file.write_strings("/config", content.config);
+  file.write_strings("/plugins", content.plugins);
+  file.write_strings("/names", content.names);
+  std::size_t bytes = io::size_of(content.type);
+  for (const std::uint64_t side : content.shape) bytes *= side;
+  if (bytes > sizeof(zeros)) throw Error("the tensors of a sample may have 64 numbers at most");
+  for (const char* name : tensors) {
+    extents.push_back(file.create_dataset(name, content.type, content.shape));
+    if (bytes > 0) file.write(name, content.type, zeros.data());
   }
-  file.create_dataset("/checksums", io::StoredType::u32, std::vector<std::uint64_t>{checksums.size()});
-  file.write("/checksums", io::StoredType::u32, checksums.data());
+  const std::vector<std::uint64_t> sums{content.checksums.size()};
+  file.create_dataset("/checksums", io::StoredType::u32, sums);
+  if (sums[0] > 0) file.write("/checksums", io::StoredType::u32, content.checksums.data());
   file.close();
   io::seal_file(path, user_block, extents);
 }

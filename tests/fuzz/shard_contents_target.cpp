@@ -9,13 +9,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <filesystem>
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "data/shard_reader.hpp"
 #include "data/show.hpp"
+#include "edits.hpp"
 #include "io/file_seal.hpp"
 #include "io/hdf5.hpp"
 #include "memory_file.hpp"
@@ -29,28 +29,6 @@ constexpr std::array<const char*, 6> integers{"records",        "captions",     
                                               "caption_length", "caption_width", "format_version"};
 constexpr std::array<const char*, 3> lists{"resolutions", "bucket_records", "bucket_grids"};
 constexpr std::array<const char*, 4> texts{"latent", "caption_store", "codec", "format"};
-
-class Reader {
- public:
-  explicit Reader(Bytes bytes) : left_(bytes) {}
-  [[nodiscard]] bool done() const { return left_.empty(); }
-  /// Zeros where the input ends.
-  template <class T>
-  T take() {
-    T value{};
-    const std::size_t bytes = std::min(sizeof(T), left_.size());
-    std::memcpy(&value, left_.data(), bytes);
-    left_ = left_.subspan(bytes);
-    return value;
-  }
-  template <std::size_t n>
-  const char* choose(const std::array<const char*, n>& names) {
-    return names[take<std::uint8_t>() % n];
-  }
-
- private:
-  Bytes left_;
-};
 
 struct Sample {
   std::vector<std::uint8_t> bytes;
@@ -71,7 +49,7 @@ Sample make_sample() {
   return sample;
 }
 
-void edit_attributes(const std::string& path, Reader edits, const Sample& sample) {
+void edit_attributes(const std::string& path, EditReader edits, const Sample& sample) {
   auto shard = io::Hdf5File::open(path, io::Hdf5Access::read_write);
   while (!edits.done()) {
     const int kind = edits.take<std::uint8_t>() % 4;
@@ -85,9 +63,7 @@ void edit_attributes(const std::string& path, Reader edits, const Sample& sample
       shard.set_attribute("/", name, std::span<const std::int64_t>(values));
     } else if (kind == 2) {
       const char* name = edits.choose(texts);
-      std::string value(edits.take<std::uint8_t>() % 32U, ' ');
-      for (char& letter : value) letter = edits.take<char>();
-      shard.set_attribute("/", name, value);
+      shard.set_attribute("/", name, edits.text());
     } else {
       const std::size_t table = edits.take<std::uint8_t>() % data::kShardTables;
       const io::Extent extent = sample.layout.tables[table];
@@ -117,7 +93,7 @@ bool run_shard_contents(Bytes bytes) {
   static MemoryFile file;
   file.assign(sample.bytes);
   try {
-    edit_attributes(file.path(), Reader(bytes), sample);
+    edit_attributes(file.path(), EditReader(bytes), sample);
   } catch (const Error&) {
     return false;  // HDF5 refused the edit
   }

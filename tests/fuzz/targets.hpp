@@ -18,13 +18,13 @@ struct Target {
   bool (*run)(Bytes bytes);
 };
 
-bool run_config(Bytes bytes);  ///< TOML text to a resolved configuration, and back to text
-bool run_shard(Bytes bytes);   ///< a shard file
-bool run_shard_contents(
-    Bytes bytes);                  ///< edits to a good shard, sealed again: what a hostile writer could make
-bool run_checkpoint(Bytes bytes);  ///< a checkpoint file
-bool run_picture(Bytes bytes);     ///< a PNG or JPEG file, or an Exif block
-bool run_captions(Bytes bytes);    ///< a captions file, CSV or JSON lines
+bool run_config(Bytes bytes);               ///< TOML text to a resolved configuration, and back to text
+bool run_shard(Bytes bytes);                ///< a shard file
+bool run_shard_contents(Bytes bytes);       ///< a sealed shard whose description lies
+bool run_checkpoint(Bytes bytes);           ///< a checkpoint file
+bool run_checkpoint_contents(Bytes bytes);  ///< a sealed checkpoint whose description lies
+bool run_picture(Bytes bytes);              ///< a PNG or JPEG file, or an Exif block
+bool run_captions(Bytes bytes);             ///< a captions file, CSV or JSON lines
 
 [[nodiscard]] const std::vector<Target>& targets();
 

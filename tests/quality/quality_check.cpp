@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <filesystem>
 #include <optional>
 #include <string>
 
 #include "base/error.hpp"
+#include "checkpoint/checkpoint_folder.hpp"
 #include "comm/environment.hpp"
 #include "comm/job.hpp"
 #include "generate/generator.hpp"
@@ -20,7 +22,7 @@ namespace tessera::quality {
 namespace {
 
 constexpr const char* usage_text =
-    "quality_check --checkpoint FILE [--seeds 8] [--steps N] [--guidance X] [--out grid.png] [--json] "
+    "quality_check --checkpoint FILE_OR_RUN [--seeds 8] [--steps N] [--guidance X] [--out grid.png] [--json] "
     "[--gate]\n"
     "quality_check --self-test [--json]\n\n"
     "Draws each of six held-out colour-and-shape captions with the seeds 0, 1, ... and says how many "
@@ -42,7 +44,7 @@ struct Arguments {
   bool help = false;
 };
 
-Error usage(const std::string& what) { return Error(what, "quality_check", usage_text, ExitCode::usage); }
+Error usage(const std::string& what) { return Error(what, {}, usage_text, ExitCode::usage); }
 
 template <class T>
 T number(const std::string& word, const std::string& option, T lowest) {
@@ -94,9 +96,18 @@ ExitCode check_scorer(const Arguments& arguments) {
   return result.passed() ? ExitCode::done : ExitCode::error;
 }
 
+/// A checkpoint, or the newest intact one of a run folder.
+std::filesystem::path checkpoint_file(const std::filesystem::path& given) {
+  if (!std::filesystem::is_directory(given)) return given;
+  const auto found = checkpoint::newest_intact(given / "checkpoints");
+  if (!found) throw Error("the run has no checkpoint", given.string(), "Train first, or name a file.");
+  return found->file;
+}
+
 ExitCode check_model(const Arguments& arguments, const comm::Communicator& world) {
   const Registry registry = Registry::with_installed_plugins();
-  generate::Generator generator(registry, arguments.checkpoint);
+  const std::filesystem::path file = checkpoint_file(arguments.checkpoint);
+  generate::Generator generator(registry, file);
   generate::Request request = generator.default_request();
   request.prompts.assign(judged_captions.begin(), judged_captions.end());
   request.per_prompt = 1;
@@ -115,7 +126,7 @@ ExitCode check_model(const Arguments& arguments, const comm::Communicator& world
     }
   }
   if (world.rank() != 0) return ExitCode::done;
-  std::printf("%s\n", (arguments.json ? json(judged, arguments.checkpoint) : table(judged)).c_str());
+  std::printf("%s\n", (arguments.json ? json(judged, file.string()) : table(judged)).c_str());
   if (!arguments.grid.empty()) write_grid(arguments.grid, judged);
   return arguments.gate && !total(judged).reach_aims() ? ExitCode::error : ExitCode::done;
 }
