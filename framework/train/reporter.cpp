@@ -12,15 +12,10 @@ Reporter::Reporter(const comm::Communicator& world, const std::filesystem::path&
     : world_(world), total_steps_(total_steps) {
   world_.together([&] {
     if (world_.rank() != 0) return;
-    log_sink_ = logger().add_file(folder / "log.txt");
     metrics_ = std::make_unique<MetricsFile>(folder / "metrics.jsonl", last_step);
     events_ = std::make_unique<EventFile>(folder, resumed ? last_step : -1);
     progress_.emplace(terminal);
   });
-}
-
-Reporter::~Reporter() {
-  if (log_sink_) logger().remove(*log_sink_);
 }
 
 double Reporter::seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }

@@ -31,7 +31,6 @@ class Reporter {
   /// @param last_step  finished steps that the run resumes from. Collective.
   Reporter(const comm::Communicator& world, const std::filesystem::path& folder, std::int64_t last_step,
            std::int64_t total_steps, bool resumed, std::ostream* terminal);
-  ~Reporter();
   Reporter(const Reporter&) = delete;
   Reporter& operator=(const Reporter&) = delete;
 
@@ -66,7 +65,6 @@ class Reporter {
   double memory_ = 0;
   double shown_loss_ = 0;  // smoothed, for the eye
   bool shown_ = false;
-  std::optional<int> log_sink_;
   std::optional<Progress> progress_;
   std::unique_ptr<MetricsFile> metrics_;
   std::unique_ptr<EventFile> events_;

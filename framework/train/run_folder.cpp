@@ -35,6 +35,7 @@ RunFolder::RunFolder(const comm::Communicator& world, const fs::path& root, bool
     io::make_folders(samples().string());
     io::File::create((root_ / ".writable").string()).close();
     fs::remove(root_ / ".writable");
+    log_sink_ = logger().add_file(root_ / "log.txt");
     if (!resume) return;
     found_ = checkpoint::newest_intact(checkpoints());
     if (found_) chosen = found_->file.string();
@@ -43,6 +44,10 @@ RunFolder::RunFolder(const comm::Communicator& world, const fs::path& root, bool
   world_.together([&] {
     if (!chosen.empty() && !found_) found_ = checkpoint::Found{chosen, checkpoint::describe(chosen)};
   });
+}
+
+RunFolder::~RunFolder() {
+  if (log_sink_) logger().remove(*log_sink_);
 }
 
 void RunFolder::check_continuation(const RunConfig& config, const checkpoint::Found& found,

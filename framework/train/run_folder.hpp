@@ -13,9 +13,13 @@ namespace tessera::train {
 
 class RunFolder {
  public:
-  /// Makes the folder and what belongs in it, and with `resume` looks for the newest intact checkpoint.
-  /// Collective. @throws Error when the folder cannot be written, or holds a run and `resume` is false.
+  /// Makes the folder and what belongs in it, sends the logger's lines to log.txt as well, and with `resume`
+  /// looks for the newest intact checkpoint. Collective. @throws Error when the folder cannot be written, or
+  /// holds a run and `resume` is false.
   RunFolder(const comm::Communicator& world, const std::filesystem::path& root, bool resume);
+  ~RunFolder();
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
 
   [[nodiscard]] const std::filesystem::path& root() const { return root_; }
   [[nodiscard]] std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
@@ -32,6 +36,7 @@ class RunFolder {
   comm::Communicator world_;
   std::filesystem::path root_;
   std::optional<checkpoint::Found> found_;
+  std::optional<int> log_sink_;
 };
 
 }  // namespace tessera::train

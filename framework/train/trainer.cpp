@@ -1,9 +1,10 @@
 #include "train/trainer.hpp"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <thread>
 
 #include "base/log.hpp"
 #include "checkpoint/checkpoint_folder.hpp"
@@ -23,10 +24,44 @@ bool keeps_average(const RunConfig& config) {
   return std::ranges::any_of(config.stages, [](const auto& stage) { return stage.ema_smoothing > 0; });
 }
 
-/// The processor's cores shared out among the ranks of the node, unless the user said something else.
+/// The cores that this rank may run on, shared out among the ranks of the node that may run on the same ones,
+/// unless the user said something else. Collective.
 int threads_per_rank(const comm::Communicator& world) {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) CPU_SET(0, &allowed);
+  const std::string mine(reinterpret_cast<const char*>(&allowed), sizeof(allowed));
+  const std::vector<std::string> all = world.node().gather(mine);
   if (const char* given = std::getenv("OMP_NUM_THREADS")) return std::max(1, std::atoi(given));
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / world.node_size());
+  return std::max(1, CPU_COUNT(&allowed) / static_cast<int>(std::ranges::count(all, mine)));
+}
+
+/// Everything about the stages that can be known to fail before the first step.
+void check_stages(const RunConfig& config, RunComponents& components, const data::Dataset& dataset,
+                  const comm::Communicator& world) {
+  for (const StageSettings& stage : config.stages) {
+    const std::string where = "stage '" + stage.name + "'";
+    if (stage.batch < world.size()) {
+      throw Error("the batch of " + std::to_string(stage.batch) +
+                      " pictures is smaller than the number of ranks, " + std::to_string(world.size()) + ".",
+                  where, "Raise `batch`, or start fewer ranks.");
+    }
+    const data::Grid grid = dataset.common_grid(dataset.resolution_index(stage.resolution));
+    const std::int64_t patch = components.backbone().patch_size();
+    if (grid.height % patch != 0 || grid.width % patch != 0) {
+      throw Error("latents of " + std::to_string(grid.height) + " x " + std::to_string(grid.width) +
+                      " at resolution " + std::to_string(stage.resolution) +
+                      " cannot be cut into patches of side " + std::to_string(patch) + ".",
+                  where, "Choose a resolution whose latent side is a multiple of the backbone's patch.");
+    }
+    const std::int64_t tokens = grid.height / patch * (grid.width / patch);
+    if (stage.mask_ratio > 0 && Masking::kept_tokens(tokens, stage.mask_ratio) < 1) {
+      throw Error("a mask_ratio of " + std::to_string(stage.mask_ratio) + " leaves none of the " +
+                      std::to_string(tokens) + " patches of a picture.",
+                  where, "Lower mask_ratio, or raise the resolution.");
+    }
+    components.set_objective(stage.objective);
+  }
 }
 
 std::shared_ptr<const data::Dataset> open_data(const RunConfig& config, RunComponents& components) {
@@ -87,6 +122,7 @@ Run::Run(const RunConfig& config, const Registry& registry, const comm::Communic
       folder_(world, out, resume),
       model_(components_.backbone(), nn::Precision::named(config.run.precision), config.optimizer,
              keeps_average(config), config.run.seed, world) {
+  check_stages(config, components_, *dataset_, world_);
   const std::optional<checkpoint::Found> found = folder_.checkpoint();
   if (found) {
     state_ = found->description.state;

@@ -181,6 +181,7 @@ TEST(Train, FallsBackFromADamagedCheckpoint) {
   world.barrier();
   EXPECT_EQ(run_toy(world, folder / "data", "float32", folder / "run", true), ExitCode::done);
   EXPECT_EQ(final_bits(folder / "run"), bits);
+  EXPECT_NE(io::read_file(folder / "run/log.txt").find("Falling back"), std::string::npos);
 }
 
 TEST(Train, RefusesAFolderThatHoldsARun) {
@@ -190,6 +191,31 @@ TEST(Train, RefusesAFolderThatHoldsARun) {
   const std::vector<std::string> short_run{"stage.0.steps=6", "stage.1.steps=1"};
   run_toy(world, folder / "data", "float32", folder / "run", false, {}, short_run);
   EXPECT_THROW(run_toy(world, folder / "data", "float32", folder / "run", false, {}, short_run), Error);
+}
+
+TEST(Train, FindsWhatCannotWorkBeforeTheFirstStep) {
+  const Communicator world = Communicator::world();
+  const CommonFolder folder(world);
+  make_data(world, folder / "data");
+  const auto failure = [&](const std::string& setting) -> std::string {
+    try {
+      run_toy(world, folder / "data", "float32", folder / "run", true, {}, {setting});
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  // All in the second stage, which would begin after 30 steps.
+  EXPECT_NE(failure("stage.1.resolution=64").find("64"), std::string::npos);
+  EXPECT_NE(failure("stage.1.objective.p_maen=0.0").find("p_mean"), std::string::npos);
+  EXPECT_NE(failure("stage.1.mask_ratio=0.99").find("mask_ratio"), std::string::npos);
+  if (world.size() > 1) {
+    EXPECT_NE(failure("stage.1.batch=1").find("number of ranks"), std::string::npos);
+  }
+  EXPECT_NE(failure("text_encoder.width=16").find("text encoder"), std::string::npos);
+  EXPECT_NE(failure("model.bakbone.depth=3").find("backbone"), std::string::npos);
+  EXPECT_TRUE(losses(folder / "run").empty());
+  EXPECT_THROW(run_toy(world, folder / "data", "float32", "/proc/run"), Error);
 }
 
 TEST(Train, SaysWhenTheLossIsNotFinite) {
