@@ -2,22 +2,37 @@
 
 #include <algorithm>
 
+#include "comm/shared_arena.hpp"
+
 namespace tessera::generate {
 
 Generator::Generator(const Registry& registry, const std::filesystem::path& file, checkpoint::Weights weights,
-                     const std::string& precision)
+                     const std::string& precision, const std::optional<comm::Communicator>& world)
     : description_(checkpoint::describe(file)),
       config_(train::RunConfig::resolve(ConfigTree::parse(description_.state.config, file.string()))) {
   components_ = std::make_unique<RunComponents>(registry, config_.tree);
   if (!stage().objective.keys().empty()) components_->set_objective(stage().objective);
   store_ = std::make_unique<nn::ParameterStore>(components_->backbone());
   const std::string named = precision.empty() ? config_.run.precision : precision;
-  // Nothing is differentiated here, so gradients stay without memory.
-  store_->materialise(
-      nn::Precision::named(named), [](const std::string& role, std::int64_t elements, DType type) {
-        return role == "gradients" ? Tensor::meta({elements}, type) : Tensor::zeros({elements}, type);
-      });
-  checkpoint::load_weights(file, *store_, weights);
+  const bool shared = world && world->size() > 1 && comm::SharedArena::supported(*world);
+  const auto arena = [&](const std::string& role, std::int64_t elements, DType type) {
+    // Nothing is differentiated here, so gradients stay without memory.
+    if (role == "gradients") return Tensor::meta({elements}, type);
+    if (!shared) return Tensor::zeros({elements}, type);
+    const comm::SharedArena common(*world, static_cast<std::size_t>(elements) * size_of(type),
+                                   comm::Placement::shared);
+    return Tensor::wrap(common.data(), {elements}, type, common.owner());
+  };
+  store_->materialise(nn::Precision::named(named), arena);
+  if (!shared) {
+    checkpoint::load_weights(file, *store_, weights);
+    return;
+  }
+  const comm::Communicator node = world->node();
+  node.together([&] {
+    if (node.rank() == 0) checkpoint::load_weights(file, *store_, weights);
+  });
+  node.barrier();
 }
 
 const train::StageSettings& Generator::stage() const {

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "checkpoint/checkpoint.hpp"
@@ -17,9 +18,12 @@ namespace tessera::generate {
 class Generator {
  public:
   /// @param precision  "float32", "bfloat16" or "float64"; empty: that of the run.
+  /// @param world  makes it collective: the ranks of a node then keep the weights once, where they can share
+  /// memory.
   /// @throws Error when the file is damaged or names a component that no plugin offers.
   Generator(const Registry& registry, const std::filesystem::path& checkpoint,
-            checkpoint::Weights weights = checkpoint::Weights::preferred, const std::string& precision = {});
+            checkpoint::Weights weights = checkpoint::Weights::preferred, const std::string& precision = {},
+            const std::optional<comm::Communicator>& world = {});
 
   /// The request with what the run's configuration says: resolution of the checkpoint's stage, guidance,
   /// steps and seed of its samples.

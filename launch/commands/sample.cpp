@@ -107,7 +107,7 @@ ExitCode run(const Arguments& arguments, const comm::Communicator& world) {
   compute::set_matmul_threads(threads_per_rank(world));
   const Registry registry = Registry::with_installed_plugins();
   generate::Generator generator(registry, checkpoint_file(arguments.text("--checkpoint")),
-                                weights_of(arguments), arguments.text("--precision"));
+                                weights_of(arguments), arguments.text("--precision"), world);
   generate::Request request = generator.default_request();
   if (const auto prompts = prompts_of(arguments); !prompts.empty()) request.prompts = prompts;
   if (request.prompts.empty()) {
