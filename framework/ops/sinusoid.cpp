@@ -6,30 +6,35 @@
 
 namespace tessera::ops {
 
+namespace {
+
+// Kernels stand in function templates of their own: nvcc takes no device lambda inside a generic lambda.
+template <class L, class R>
+void fill(const L* levels, R* out, std::int64_t batch, std::int64_t half, std::int64_t width) {
+  parallel_elements(
+      batch * half, KOKKOS_LAMBDA(std::size_t i) {
+        const std::size_t row = i / static_cast<std::size_t>(half);
+        const std::size_t j = i % static_cast<std::size_t>(half);
+        // Frequency and angle are float32 values in the published models, in every precision; so here, or
+        // the features would differ from theirs by a unit in the last place of the angle.
+        const double exact = ::exp(-9.2103403719761836 * static_cast<double>(j) / static_cast<double>(half));
+        const float angle = static_cast<float>(levels[row]) * static_cast<float>(exact);
+        R* target = out + row * static_cast<std::size_t>(width);
+        target[j] = R(static_cast<float>(::cos(static_cast<double>(angle))));
+        target[static_cast<std::size_t>(half) + j] = R(static_cast<float>(::sin(static_cast<double>(angle))));
+      });
+}
+
+}  // namespace
+
 Tensor sinusoid(const Tensor& level, std::int64_t width, DType result_type) {
   const std::int64_t batch = level.numel();
   const std::int64_t half = width / 2;
   Tensor result = Tensor::empty({batch, width}, result_type);
   if (result.is_meta()) return result;
   dispatch_floating(level.dtype(), [&]<class L>(L) {
-    dispatch_floating(result_type, [&]<class R>(R) {
-      const L* levels = level.data<L>();
-      R* out = result.data<R>();
-      parallel_elements(
-          batch * half, KOKKOS_LAMBDA(std::size_t i) {
-            const std::size_t row = i / static_cast<std::size_t>(half);
-            const std::size_t j = i % static_cast<std::size_t>(half);
-            // Frequency and angle are float32 values in the published models, in every precision; so here, or
-            // the features would differ from theirs by a unit in the last place of the angle.
-            const double exact =
-                ::exp(-9.2103403719761836 * static_cast<double>(j) / static_cast<double>(half));
-            const float angle = static_cast<float>(levels[row]) * static_cast<float>(exact);
-            R* target = out + row * static_cast<std::size_t>(width);
-            target[j] = R(static_cast<float>(::cos(static_cast<double>(angle))));
-            target[static_cast<std::size_t>(half) + j] =
-                R(static_cast<float>(::sin(static_cast<double>(angle))));
-          });
-    });
+    dispatch_floating(result_type,
+                      [&]<class R>(R) { fill(level.data<L>(), result.data<R>(), batch, half, width); });
   });
   return result;
 }

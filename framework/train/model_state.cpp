@@ -7,17 +7,18 @@
 namespace tessera::train {
 namespace {
 
+template <class T>
+void swap_elements_of(T* left, T* right, std::int64_t count) {
+  parallel_elements(
+      count, KOKKOS_LAMBDA(std::size_t i) {
+        const T value = left[i];
+        left[i] = right[i];
+        right[i] = value;
+      });
+}
+
 void swap_elements(const Tensor& a, const Tensor& b) {
-  dispatch_floating(a.dtype(), [&]<class T>(T) {
-    T* left = a.data<T>();
-    T* right = b.data<T>();
-    parallel_elements(
-        a.numel(), KOKKOS_LAMBDA(std::size_t i) {
-          const T value = left[i];
-          left[i] = right[i];
-          right[i] = value;
-        });
-  });
+  dispatch_floating(a.dtype(), [&]<class T>(T) { swap_elements_of(a.data<T>(), b.data<T>(), a.numel()); });
 }
 
 }  // namespace
