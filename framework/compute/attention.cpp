@@ -28,6 +28,11 @@ void expect_tokens(const Tokens& tokens, std::int64_t count, const AttentionShap
   const std::int64_t end = tokens.offset + (shape.batch * count - 1) * tokens.row_stride + width;
   expect(tokens.row_stride >= width && tokens.offset >= 0 && end <= tokens.tensor->numel(),
          "an operand's rows do not lie inside its tensor", shape);
+  for (const Tensor* statistics : {tokens.mean, tokens.rstd}) {
+    expect((statistics != nullptr) == (tokens.mean != nullptr) &&
+               (statistics == nullptr || statistics->numel() == shape.batch * count),
+           "row statistics must be two values for every token", shape);
+  }
 }
 
 void expect_log_sum_exp(const Tensor& log_sum_exp, const AttentionShape& shape, DType type) {

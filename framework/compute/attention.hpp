@@ -14,6 +14,10 @@ struct Tokens {
   const Tensor* tensor = nullptr;
   std::int64_t row_stride = 0;
   std::int64_t offset = 0;
+  /// For queries and keys that enter as (x - mean) rstd: the statistics of each row, [batch*tokens], of the
+  /// type of log_sum_exp; both or neither.
+  const Tensor* mean = nullptr;
+  const Tensor* rstd = nullptr;
 };
 
 struct AttentionShape {
@@ -30,7 +34,8 @@ struct AttentionShape {
 void attention_forward(const AttentionShape& shape, const Tokens& q, const Tokens& k, const Tokens& v,
                        const Tokens& out, const Tensor& log_sum_exp);
 
-/// Gradients of q, k and v (each overwritten) from the saved inputs, output and log_sum_exp.
+/// Gradients of q, k and v as they enter the scores, that is normalised where they have statistics (each
+/// overwritten), from the saved inputs, output and log_sum_exp.
 void attention_backward(const AttentionShape& shape, const Tokens& q, const Tokens& k, const Tokens& v,
                         const Tokens& out, const Tensor& log_sum_exp, const Tokens& out_gradient,
                         const Tokens& q_gradient, const Tokens& k_gradient, const Tokens& v_gradient);

@@ -67,20 +67,43 @@ Arrays in_scratch(const Extents& extents) {
   return Arrays(cut, extents);
 }
 
-// One operand of one image and head: rows `stride` apart.
+// One operand of one image and head: rows `stride` apart, and their statistics where they enter normalised.
 template <class T>
 struct HeadRows {
+  using A = arithmetic_t<T>;
   T* data;
   std::size_t stride;
+  const A* mean = nullptr;
+  const A* rstd = nullptr;
 
+  HeadRows(T* rows, std::size_t row_stride) : data(rows), stride(row_stride) {}
   HeadRows(const Tokens& tokens, const AttentionShape& shape, std::int64_t count, std::size_t image,
            std::size_t head)
-      : data(tokens.tensor->data<T>() + tokens.offset +
-             static_cast<std::int64_t>(image) * count * tokens.row_stride +
-             static_cast<std::int64_t>(head) * shape.head_dim),
-        stride(static_cast<std::size_t>(tokens.row_stride)) {}
+      : HeadRows(tokens.tensor->data<T>() + tokens.offset +
+                     static_cast<std::int64_t>(image) * count * tokens.row_stride +
+                     static_cast<std::int64_t>(head) * shape.head_dim,
+                 static_cast<std::size_t>(tokens.row_stride)) {
+    if (tokens.mean == nullptr) return;
+    mean = tokens.mean->data<A>() + static_cast<std::int64_t>(image) * count;
+    rstd = tokens.rstd->data<A>() + static_cast<std::int64_t>(image) * count;
+  }
   [[nodiscard]] T* row(std::size_t n) const { return data + n * stride; }
 };
+
+// The rows as they enter the products: themselves, or normalised in `memory`.
+template <class T>
+HeadRows<T> entering(const HeadRows<T>& rows, std::size_t count, std::size_t head_dim, T* memory) {
+  if (rows.mean == nullptr) return rows;
+  constexpr std::size_t step = lanes<arithmetic_t<T>>;
+  const HeadRows<T> result(memory, head_dim);
+  for (std::size_t n = 0; n < count; ++n) {
+    for (std::size_t d = 0; d < head_dim; d += step) {
+      store_some(result.row(n) + d, (load_some(rows.row(n) + d, head_dim - d) - rows.mean[n]) * rows.rstd[n],
+                 head_dim - d);
+    }
+  }
+  return result;
+}
 
 // Rows of head_dim elements are too short, and too far apart, for the processor to foresee: the next head's
 // are asked for while this one is worked on. They follow this head's in the same rows.
@@ -125,10 +148,13 @@ struct Extents {
   [[nodiscard]] bool short_of_work() const { return std::min(queries, keys) <= 128; }
 };
 
-template <class U>
+template <class T>
 struct ForwardArrays {
+  using U = Units<T>;
   using Unit = typename U::Unit;
   using A = typename U::Sum;
+  T* entering_q;
+  T* entering_k;
   Unit* keys;
   Unit* values;
   Unit* query_columns;
@@ -137,7 +163,9 @@ struct ForwardArrays {
   Running<A> running;
 
   ForwardArrays(Cutter& cut, const Extents<U>& e)
-      : keys(cut.take<Unit>(e.key_rows * e.row_units)),
+      : entering_q(cut.take<T>(e.queries * e.head_dim)),
+        entering_k(cut.take<T>(e.keys * e.head_dim)),
+        keys(cut.take<Unit>(e.key_rows * e.row_units)),
         values(cut.take<Unit>(e.key_rows * e.columns)),
         query_columns(cut.take<Unit>(e.row_units * e.widest)),
         tile(cut.take<A>(e.block_keys * e.widest)),
@@ -155,15 +183,17 @@ template <class T>
 void forward_head(const Extents<Units<T>>& e, double scale, const ForwardOperands<T>& head) {
   using U = Units<T>;
   using A = typename U::Sum;
-  const auto s = in_scratch<ForwardArrays<U>>(e);
+  const auto s = in_scratch<ForwardArrays<T>>(e);
+  const HeadRows<T> q = entering(head.q, e.queries, e.head_dim, s.entering_q);
+  const HeadRows<T> k = entering(head.k, e.keys, e.head_dim, s.entering_k);
   const A base_scale = static_cast<A>(scale * Power<A>::scale);
-  pack_rows<U>(head.k.data, head.k.stride, e.keys, e.key_rows, e.head_dim, s.keys, e.row_units);
+  pack_rows<U>(k.data, k.stride, e.keys, e.key_rows, e.head_dim, s.keys, e.row_units);
   pack_depth<U>(head.v.data, head.v.stride, e.keys, e.head_dim, s.values, e.columns);
 
   for (std::size_t first = 0; first < e.queries; first += query_block) {
     const std::size_t count = std::min(query_block, e.queries - first);
     const std::size_t width = e.padded_queries(count);
-    pack_transposed<U>(head.q.row(first), head.q.stride, count, e.head_dim, s.query_columns, width);
+    pack_transposed<U>(q.row(first), q.stride, count, e.head_dim, s.query_columns, width);
     for (std::size_t begin = 0; begin < e.keys; begin += e.block_keys) {
       const std::size_t block = std::min(e.block_keys, e.keys - begin);
       const bool start = begin == 0;
@@ -201,12 +231,15 @@ void forward_head(const Extents<Units<T>>& e, double scale, const ForwardOperand
   }
 }
 
-template <class U>
+template <class T>
 struct BackwardArrays {
+  using U = Units<T>;
   using Unit = typename U::Unit;
   using A = typename U::Sum;
   using Element = std::conditional_t<U::per == 1, A, bfloat16>;
 
+  T* entering_q;
+  T* entering_k;
   Unit* keys;
   Unit* values;
   A* key_sums;
@@ -227,7 +260,9 @@ struct BackwardArrays {
   Element* factors_by_query;
 
   BackwardArrays(Cutter& cut, const Extents<U>& e)
-      : keys(cut.take<Unit>(e.key_rows * e.row_units)),
+      : entering_q(cut.take<T>(e.queries * e.head_dim)),
+        entering_k(cut.take<T>(e.keys * e.head_dim)),
+        keys(cut.take<Unit>(e.key_rows * e.row_units)),
         values(cut.take<Unit>(e.key_rows * e.row_units)),
         key_sums(cut.take<A>(e.key_rows * e.columns)),
         value_sums(cut.take<A>(e.key_rows * e.columns)),
@@ -276,9 +311,10 @@ void output_products(const BackwardOperands<T>& head, std::size_t head_dim, std:
 }
 
 // The weights of a block of keys and their gradients before the scale: weights (dweights - mean).
-template <class U>
-void weights_and_factors(const Extents<U>& e, const BackwardArrays<U>& s, std::size_t begin,
-                         std::size_t block, std::size_t width, typename U::Sum base_scale) {
+template <class T>
+void weights_and_factors(const Extents<Units<T>>& e, const BackwardArrays<T>& s, std::size_t begin,
+                         std::size_t block, std::size_t width, arithmetic_t<T> base_scale) {
+  using U = Units<T>;
   using A = typename U::Sum;
   const std::size_t rows = round_up(block, row_group);
   const auto weigh = [=](std::size_t row, std::size_t column, const Vector<A>(&score)[2])
@@ -316,11 +352,13 @@ void backward_head(const Extents<Units<T>>& e, double scale, const BackwardOpera
   using U = Units<T>;
   using Unit = typename U::Unit;
   using A = typename U::Sum;
-  const auto s = in_scratch<BackwardArrays<U>>(e);
+  const auto s = in_scratch<BackwardArrays<T>>(e);
+  const HeadRows<T> q = entering(head.q, e.queries, e.head_dim, s.entering_q);
+  const HeadRows<T> k = entering(head.k, e.keys, e.head_dim, s.entering_k);
   const A base_scale = static_cast<A>(scale * Power<A>::scale);
-  pack_rows<U>(head.k.data, head.k.stride, e.keys, e.key_rows, e.head_dim, s.keys, e.row_units);
+  pack_rows<U>(k.data, k.stride, e.keys, e.key_rows, e.head_dim, s.keys, e.row_units);
   pack_rows<U>(head.v.data, head.v.stride, e.keys, e.key_rows, e.head_dim, s.values, e.row_units);
-  if (U::per > 1) pack_depth<U>(head.k.data, head.k.stride, e.keys, e.head_dim, s.key_depth, e.columns);
+  if (U::per > 1) pack_depth<U>(k.data, k.stride, e.keys, e.head_dim, s.key_depth, e.columns);
   std::fill_n(s.key_sums, e.key_rows * e.columns, A(0));
   std::fill_n(s.value_sums, e.key_rows * e.columns, A(0));
   if (e.short_of_work()) {
@@ -342,11 +380,10 @@ void backward_head(const Extents<Units<T>>& e, double scale, const BackwardOpera
   for (std::size_t first = 0; first < e.queries; first += query_block) {
     const std::size_t count = std::min(query_block, e.queries - first);
     const std::size_t width = e.padded_queries(count);
-    const T* q = head.q.row(first);
     const T* gradient = head.gradient.row(first);
-    pack_transposed<U>(q, head.q.stride, count, e.head_dim, s.query_columns, width);
+    pack_transposed<U>(q.row(first), q.stride, count, e.head_dim, s.query_columns, width);
     pack_transposed<U>(gradient, head.gradient.stride, count, e.head_dim, s.gradient_columns, width);
-    pack_depth<U>(q, head.q.stride, count, e.head_dim, s.query_depth, e.columns);
+    pack_depth<U>(q.row(first), q.stride, count, e.head_dim, s.query_depth, e.columns);
     pack_depth<U>(gradient, head.gradient.stride, count, e.head_dim, s.gradient_depth, e.columns);
     output_products(head, e.head_dim, first, count, width, s.mean);
     for (std::size_t n = 0; n < width; ++n) {
@@ -355,7 +392,7 @@ void backward_head(const Extents<Units<T>>& e, double scale, const BackwardOpera
     for (std::size_t begin = 0; begin < e.keys; begin += e.block_keys) {
       const std::size_t block = std::min(e.block_keys, e.keys - begin);
       const std::size_t rows = round_up(block, row_group);
-      weights_and_factors<U>(e, s, begin, block, width, base_scale);
+      weights_and_factors<T>(e, s, begin, block, width, base_scale);
       product(Left<U>{reinterpret_cast<const Unit*>(s.weights_by_query), width / U::per, 1},
               Right<U>{s.gradient_depth, e.columns}, rows, e.columns, divide_up(count, U::per),
               add_to(s.value_sums + begin * e.columns, false));

@@ -10,30 +10,51 @@
 namespace tessera::compute::portable {
 namespace {
 
-// A Tokens resolved to a pointer and the strides of image, token and head.
+// One head of one token as it enters the products.
+template <class T>
+struct Row {
+  using A = arithmetic_t<T>;
+  const T* data;
+  A mean;
+  A rstd;
+  KOKKOS_INLINE_FUNCTION A operator[](std::size_t d) const { return (static_cast<A>(data[d]) - mean) * rstd; }
+};
+
+// A Tokens resolved to pointers and strides.
 template <class T>
 struct Heads {
+  using A = arithmetic_t<T>;
   T* data;
   std::size_t tokens;
   std::size_t row_stride;
   std::size_t head_dim;
+  const A* mean;
+  const A* rstd;
 
-  KOKKOS_INLINE_FUNCTION T* row(std::size_t image, std::size_t head, std::size_t token) const {
+  KOKKOS_INLINE_FUNCTION T* place(std::size_t image, std::size_t head, std::size_t token) const {
     return data + (image * tokens + token) * row_stride + head * head_dim;
+  }
+  KOKKOS_INLINE_FUNCTION Row<T> row(std::size_t image, std::size_t head, std::size_t token) const {
+    const std::size_t n = image * tokens + token;
+    return {place(image, head, token), mean == nullptr ? A(0) : mean[n], mean == nullptr ? A(1) : rstd[n]};
   }
 };
 
 template <class T>
 Heads<T> resolve(const Tokens& tokens, std::int64_t count, const AttentionShape& shape) {
-  return {tokens.tensor->data<T>() + tokens.offset, static_cast<std::size_t>(count),
-          static_cast<std::size_t>(tokens.row_stride), static_cast<std::size_t>(shape.head_dim)};
+  using A = arithmetic_t<T>;
+  return {tokens.tensor->data<T>() + tokens.offset,
+          static_cast<std::size_t>(count),
+          static_cast<std::size_t>(tokens.row_stride),
+          static_cast<std::size_t>(shape.head_dim),
+          tokens.mean == nullptr ? nullptr : tokens.mean->data<A>(),
+          tokens.mean == nullptr ? nullptr : tokens.rstd->data<A>()};
 }
 
 template <class T>
-KOKKOS_INLINE_FUNCTION arithmetic_t<T> dot(const T* a, const T* b, std::size_t count) {
-  using A = arithmetic_t<T>;
-  A sum = 0;
-  for (std::size_t i = 0; i < count; ++i) sum += static_cast<A>(a[i]) * static_cast<A>(b[i]);
+KOKKOS_INLINE_FUNCTION arithmetic_t<T> dot(const Row<T>& a, const Row<T>& b, std::size_t count) {
+  arithmetic_t<T> sum = 0;
+  for (std::size_t i = 0; i < count; ++i) sum += a[i] * b[i];
   return sum;
 }
 
@@ -54,14 +75,14 @@ void forward(const AttentionShape& shape, const Tokens& q_tokens, const Tokens& 
         const std::size_t n = item % queries;
         const std::size_t head = item / queries % heads;
         const std::size_t image = item / queries / heads;
-        const T* query = q.row(image, head, n);
+        const Row<T> query = q.row(image, head, n);
         A sums[max_head_dim];
         for (std::size_t d = 0; d < q.head_dim; ++d) sums[d] = 0;
         A largest = scale * dot(query, k.row(image, head, 0), q.head_dim);
         A total = 0;
         for (std::size_t j = 0; j < k.tokens; ++j) {
           const A score = scale * dot(query, k.row(image, head, j), q.head_dim);
-          const T* value = v.row(image, head, j);
+          const Row<T> value = v.row(image, head, j);
           if (score > largest) {
             const A shrink = math::exp(largest - score);
             total *= shrink;
@@ -70,9 +91,9 @@ void forward(const AttentionShape& shape, const Tokens& q_tokens, const Tokens& 
           }
           const A weight = math::exp(score - largest);
           total += weight;
-          for (std::size_t d = 0; d < q.head_dim; ++d) sums[d] += weight * static_cast<A>(value[d]);
+          for (std::size_t d = 0; d < q.head_dim; ++d) sums[d] += weight * value[d];
         }
-        T* result = out.row(image, head, n);
+        T* result = out.place(image, head, n);
         for (std::size_t d = 0; d < q.head_dim; ++d) result[d] = T(sums[d] / total);
         lse[item] = largest + static_cast<A>(::log(static_cast<double>(total)));
       });
@@ -118,10 +139,10 @@ void backward_queries(const AttentionShape& shape, const Scores<T>& scores, cons
         for (std::size_t j = 0; j < scores.k.tokens; ++j) {
           const A factor =
               scores.weight(image, head, n, j) * (scores.weight_gradient(image, head, n, j) - mean);
-          const T* key = scores.k.row(image, head, j);
-          for (std::size_t d = 0; d < head_dim; ++d) sums[d] += factor * static_cast<A>(key[d]);
+          const Row<T> key = scores.k.row(image, head, j);
+          for (std::size_t d = 0; d < head_dim; ++d) sums[d] += factor * key[d];
         }
-        T* result = q_gradient.row(image, head, n);
+        T* result = q_gradient.place(image, head, n);
         for (std::size_t d = 0; d < head_dim; ++d) result[d] = T(scores.scale * sums[d]);
       });
 }
@@ -145,15 +166,15 @@ void backward_keys(const AttentionShape& shape, const Scores<T>& scores, const H
           const A weight = scores.weight(image, head, n, j);
           const A factor =
               weight * (scores.weight_gradient(image, head, n, j) - scores.mean_gradient(image, head, n));
-          const T* query = scores.q.row(image, head, n);
-          const T* gradient = scores.out_gradient.row(image, head, n);
+          const Row<T> query = scores.q.row(image, head, n);
+          const Row<T> gradient = scores.out_gradient.row(image, head, n);
           for (std::size_t d = 0; d < head_dim; ++d) {
-            key_sums[d] += factor * static_cast<A>(query[d]);
-            value_sums[d] += weight * static_cast<A>(gradient[d]);
+            key_sums[d] += factor * query[d];
+            value_sums[d] += weight * gradient[d];
           }
         }
-        T* key_result = k_gradient.row(image, head, j);
-        T* value_result = v_gradient.row(image, head, j);
+        T* key_result = k_gradient.place(image, head, j);
+        T* value_result = v_gradient.place(image, head, j);
         for (std::size_t d = 0; d < head_dim; ++d) {
           key_result[d] = T(scores.scale * key_sums[d]);
           value_result[d] = T(value_sums[d]);

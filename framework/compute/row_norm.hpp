@@ -21,17 +21,12 @@ struct RowNormShape {
   double eps = 1e-6;
 };
 
-/// LayerNorm without parameters: y = (x - mean) rstd over each row, with rstd = 1/sqrt(variance + eps) and
-/// the biased variance. `mean` and `rstd`, [rows], float32 (float64 for float64 rows), are written.
-void row_norm_forward(const RowNormShape& shape, const Rows& x, const Rows& y, const Tensor& mean,
-                      const Tensor& rstd);
-
-/// y from the saved statistics alone.
-void row_norm_apply(const RowNormShape& shape, const Rows& x, const Tensor& mean, const Tensor& rstd,
-                    const Rows& y);
+/// Of each row, for LayerNorm without parameters, y = (x - mean) rstd: the mean, and rstd = 1/sqrt(variance +
+/// eps) with the biased variance; [rows], float32 (float64 for float64 rows).
+void row_statistics(const RowNormShape& shape, const Rows& x, const Tensor& mean, const Tensor& rstd);
 
 /// dx = rstd (dy - mean(dy) - y mean(dy y)), overwritten; dx may be dy's memory.
-void row_norm_backward(const RowNormShape& shape, const Rows& y, const Tensor& rstd, const Rows& y_gradient,
-                       const Rows& x_gradient);
+void row_norm_backward(const RowNormShape& shape, const Rows& x, const Tensor& mean, const Tensor& rstd,
+                       const Rows& y_gradient, const Rows& x_gradient);
 
 }  // namespace tessera::compute

@@ -18,41 +18,40 @@ using compute::Tokens;
 
 DType statistics_type(DType type) { return type == DType::f64 ? DType::f64 : DType::f32; }
 
+// Mean and reciprocal deviation of every row of a part; undefined where it is used as it is.
+struct Statistics {
+  Tensor mean;
+  Tensor rstd;
+};
+
 // One of the packed parts of a projection: `width` columns of every token, from column `column` on.
 struct Part {
   Tensor tensor;
   std::int64_t column = 0;
+  Statistics statistics = {};
 
   [[nodiscard]] std::int64_t row_stride() const { return tensor.shape()[-1]; }
-  [[nodiscard]] Tokens tokens() const { return {&tensor, row_stride(), column}; }
+  [[nodiscard]] Tokens tokens() const {
+    const bool plain = !statistics.mean.defined();
+    return {&tensor, row_stride(), column, plain ? nullptr : &statistics.mean,
+            plain ? nullptr : &statistics.rstd};
+  }
   [[nodiscard]] Rows rows() const { return {&tensor, row_stride(), column}; }
-};
-
-// Mean and reciprocal deviation of every row of one part.
-struct Statistics {
-  Tensor mean;
-  Tensor rstd;
 };
 
 RowNormShape norm_shape(const Part& part, std::int64_t width, double eps) {
   return {part.tensor.numel() / part.row_stride(), width, eps};
 }
 
-// The normalised part in memory of its own.
-Part normalised(const Part& part, std::int64_t width, double eps, Statistics& statistics) {
+// The part with the statistics under which the attention itself normalises it: no normalised copy is made,
+// forward or backward.
+Part normalised(const Part& part, std::int64_t width, double eps) {
   const RowNormShape shape = norm_shape(part, width, eps);
-  const DType type = part.tensor.dtype();
-  const bool known = statistics.mean.defined();
-  Part result{Tensor::empty({shape.rows, width}, type), 0};
-  if (!known) {
-    statistics.mean = Tensor::empty({shape.rows}, statistics_type(type));
-    statistics.rstd = Tensor::empty({shape.rows}, statistics_type(type));
-  }
-  if (part.tensor.is_meta()) return result;
-  if (known) {
-    compute::row_norm_apply(shape, part.rows(), statistics.mean, statistics.rstd, result.rows());
-  } else {
-    compute::row_norm_forward(shape, part.rows(), result.rows(), statistics.mean, statistics.rstd);
+  const DType type = statistics_type(part.tensor.dtype());
+  Part result{
+      part.tensor, part.column, {Tensor::empty({shape.rows}, type), Tensor::empty({shape.rows}, type)}};
+  if (!result.statistics.mean.is_meta()) {
+    compute::row_statistics(shape, part.rows(), result.statistics.mean, result.statistics.rstd);
   }
   return result;
 }
@@ -60,11 +59,8 @@ Part normalised(const Part& part, std::int64_t width, double eps, Statistics& st
 // What one attention keeps between forward and backward.
 struct Saved {
   AttentionShape shape;
-  double norm_eps = 0;
-  bool normalise = false;
-  Part q, k, v;
-  Statistics q_statistics, k_statistics;
-  Tensor out, log_sum_exp;
+  Part q, k, v, out;
+  Tensor log_sum_exp;
 };
 
 std::shared_ptr<Saved> forward(const Part& q, const Part& k, const Part& v, std::int64_t width,
@@ -75,49 +71,37 @@ std::shared_ptr<Saved> forward(const Part& q, const Part& k, const Part& v, std:
   }
   auto saved = std::make_shared<Saved>();
   const Shape& queries = q.tensor.shape();
+  const DType type = q.tensor.dtype();
   const std::int64_t head_dim = width / options.heads;
   saved->shape = {queries[0],          options.heads, queries[1],
                   k.tensor.shape()[1], head_dim,      1 / std::sqrt(static_cast<double>(head_dim))};
-  saved->norm_eps = options.norm_eps;
-  saved->normalise = options.normalise_qk;
-  saved->q = q;
-  saved->k = k;
+  saved->q = options.normalise_qk ? normalised(q, width, options.norm_eps) : q;
+  saved->k = options.normalise_qk ? normalised(k, width, options.norm_eps) : k;
   saved->v = v;
-  const DType type = q.tensor.dtype();
-  saved->out = Tensor::empty({queries[0], queries[1], width}, type);
+  saved->out = {Tensor::empty({queries[0], queries[1], width}, type), 0};
   saved->log_sum_exp = Tensor::empty({queries[0], options.heads, queries[1]}, statistics_type(type));
-  Part used_q = q;
-  Part used_k = k;
-  if (options.normalise_qk) {
-    used_q = normalised(q, width, options.norm_eps, saved->q_statistics);
-    used_k = normalised(k, width, options.norm_eps, saved->k_statistics);
-  }
-  compute::attention_forward(saved->shape, used_q.tokens(), used_k.tokens(), v.tokens(),
-                             Part{saved->out, 0}.tokens(), saved->log_sum_exp);
+  compute::attention_forward(saved->shape, saved->q.tokens(), saved->k.tokens(), v.tokens(),
+                             saved->out.tokens(), saved->log_sum_exp);
   return saved;
 }
 
+// From the gradient of the normalised part to that of the part, in place.
+void norm_backward(const Part& part, std::int64_t width, const Part& gradient) {
+  const auto& [mean, rstd] = part.statistics;
+  if (!mean.defined() || gradient.tensor.is_meta()) return;
+  compute::row_norm_backward(norm_shape(part, width, 0), part.rows(), mean, rstd, gradient.rows(),
+                             gradient.rows());
+}
+
 // Overwrites the three gradients.
-void backward(Saved& saved, const Tensor& out_gradient, const Part& q_gradient, const Part& k_gradient,
+void backward(const Saved& saved, const Tensor& out_gradient, const Part& q_gradient, const Part& k_gradient,
               const Part& v_gradient) {
   const std::int64_t width = saved.shape.heads * saved.shape.head_dim;
-  Part used_q = saved.q;
-  Part used_k = saved.k;
-  if (saved.normalise) {
-    // Recomputed rather than kept: a pass over two thirds of the projection against holding them all step.
-    used_q = normalised(saved.q, width, saved.norm_eps, saved.q_statistics);
-    used_k = normalised(saved.k, width, saved.norm_eps, saved.k_statistics);
-  }
-  const Part out{saved.out, 0};
-  const Part gradient{out_gradient, 0};
-  compute::attention_backward(saved.shape, used_q.tokens(), used_k.tokens(), saved.v.tokens(), out.tokens(),
-                              saved.log_sum_exp, gradient.tokens(), q_gradient.tokens(), k_gradient.tokens(),
-                              v_gradient.tokens());
-  if (!saved.normalise || q_gradient.tensor.is_meta()) return;
-  compute::row_norm_backward(norm_shape(q_gradient, width, saved.norm_eps), used_q.rows(),
-                             saved.q_statistics.rstd, q_gradient.rows(), q_gradient.rows());
-  compute::row_norm_backward(norm_shape(k_gradient, width, saved.norm_eps), used_k.rows(),
-                             saved.k_statistics.rstd, k_gradient.rows(), k_gradient.rows());
+  compute::attention_backward(saved.shape, saved.q.tokens(), saved.k.tokens(), saved.v.tokens(),
+                              saved.out.tokens(), saved.log_sum_exp, Part{out_gradient, 0}.tokens(),
+                              q_gradient.tokens(), k_gradient.tokens(), v_gradient.tokens());
+  norm_backward(saved.q, width, q_gradient);
+  norm_backward(saved.k, width, k_gradient);
 }
 
 // Memory for a gradient that the kernels overwrite: the input's own when nothing is there yet, else a
@@ -158,7 +142,7 @@ Variable self_attention(const Variable& qkv, const AttentionOptions& options) {
   const Tensor& packed = qkv.value();
   const auto saved = forward({packed, 0}, {packed, width}, {packed, 2 * width}, width, options);
   const NodePtr node = qkv.node();
-  return record(saved->out, {qkv}, [saved, node, width](const Tensor& gradient) {
+  return record(saved->out.tensor, {qkv}, [saved, node, width](const Tensor& gradient) {
     const Target target(node, saved->q.tensor);
     const Tensor& packed_gradient = target.tensor();
     backward(*saved, gradient, {packed_gradient, 0}, {packed_gradient, width}, {packed_gradient, 2 * width});
@@ -177,7 +161,7 @@ Variable cross_attention(const Variable& q, const Variable& kv, const AttentionO
   const auto saved = forward({q.value(), 0}, {kv.value(), 0}, {kv.value(), width}, width, options);
   const NodePtr q_node = q.node();
   const NodePtr kv_node = kv.node();
-  return record(saved->out, {q, kv}, [saved, q_node, kv_node, width](const Tensor& gradient) {
+  return record(saved->out.tensor, {q, kv}, [saved, q_node, kv_node, width](const Tensor& gradient) {
     const Target q_target(q_node, saved->q.tensor);
     const Target kv_target(kv_node, saved->k.tensor);
     backward(*saved, gradient, {q_target.tensor(), 0}, {kv_target.tensor(), 0}, {kv_target.tensor(), width});

@@ -131,10 +131,38 @@ const Implementation implementations[] = {
     {"portable", portable::attention_forward, portable::attention_backward},
 };
 
-void check(const AttentionShape& s, DType type, double tolerance, double size = 1) {
+// Row statistics of an operand, and the operand as they make it.
+struct Norm {
+  Tensor mean, rstd;
+  Operand entering;
+
+  Norm(const AttentionShape& shape, const Operand& operand, std::uint32_t seed) : entering(operand) {
+    const DType type = operand.tensor.dtype();
+    const DType statistics = type == DType::f64 ? DType::f64 : DType::f32;
+    const Shape rows{shape.batch * operand.count};
+    mean = random_tensor(rows, statistics, seed);
+    rstd = random_tensor(rows, statistics, seed + 1, 0.5, 1.5);
+    const std::vector<double> means = to_doubles(mean), rstds = to_doubles(rstd);
+    std::vector<double> values = to_doubles(operand.tensor);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const std::size_t row = i / static_cast<std::size_t>(operand.stride);
+      values[i] = (values[i] - means[row]) * rstds[row];
+    }
+    entering.tensor = Tensor::from_host(values, operand.tensor.shape());
+  }
+  [[nodiscard]] Tokens tokens(const Operand& operand) const {
+    return {&operand.tensor, operand.stride, operand.offset, &mean, &rstd};
+  }
+};
+
+void check(const AttentionShape& s, DType type, double tolerance, double size = 1, bool normalise = false) {
   const Operand q(s, s.queries, 5, type, 1, size), k(s, s.keys, 2 * s.heads * s.head_dim, type, 2, size),
       v(s, s.keys, 0, type, 3), g(s, s.queries, 1, type, 4);
-  const Expected expected = reference(s, q, k, v, g);
+  const Norm q_norm(s, q, 9), k_norm(s, k, 11);
+  const Expected expected =
+      normalise ? reference(s, q_norm.entering, k_norm.entering, v, g) : reference(s, q, k, v, g);
+  const Tokens q_tokens = normalise ? q_norm.tokens(q) : q.tokens();
+  const Tokens k_tokens = normalise ? k_norm.tokens(k) : k.tokens();
   for (const Implementation& run : implementations) {
     const std::string what = std::string(run.name) + " " + name_of(type) + " queries " +
                              std::to_string(s.queries) + " keys " + std::to_string(s.keys) + " head_dim " +
@@ -146,11 +174,11 @@ void check(const AttentionShape& s, DType type, double tolerance, double size = 
                dk_before = to_doubles(dk.tensor), dv_before = to_doubles(dv.tensor);
     const Tensor lse =
         Tensor::empty({s.batch, s.heads, s.queries}, type == DType::f64 ? DType::f64 : DType::f32);
-    run.forward(s, q.tokens(), k.tokens(), v.tokens(), out.tokens(), lse);
+    run.forward(s, q_tokens, k_tokens, v.tokens(), out.tokens(), lse);
     test::expect_near(heads_of(s, out, out_before), expected.out, tolerance, "out");
     test::expect_near(to_doubles(lse), expected.lse, tolerance, "log-sum-exp");
-    run.backward(s, q.tokens(), k.tokens(), v.tokens(), out.tokens(), lse, g.tokens(), dq.tokens(),
-                 dk.tokens(), dv.tokens());
+    run.backward(s, q_tokens, k_tokens, v.tokens(), out.tokens(), lse, g.tokens(), dq.tokens(), dk.tokens(),
+                 dv.tokens());
     test::expect_near(heads_of(s, dq, dq_before), expected.dq, 2 * tolerance, "dq");
     test::expect_near(heads_of(s, dk, dk_before), expected.dk, 2 * tolerance, "dk");
     test::expect_near(heads_of(s, dv, dv_before), expected.dv, 2 * tolerance, "dv");
@@ -177,6 +205,14 @@ TEST(Attention, Float32MatchesPlainLoops) {
 
 TEST(Attention, Bfloat16MatchesPlainLoopsOnTheSameRoundedInputs) {
   for (const AttentionShape& shape : shapes) check(shape, DType::bf16, 1.2e-2);
+}
+
+TEST(Attention, NormalisesRowsThatComeWithStatistics) {
+  for (const AttentionShape& shape : shapes) {
+    check(shape, DType::f64, 1e-13, 1, true);
+    check(shape, DType::f32, 5e-6, 1, true);
+    check(shape, DType::bf16, 2.5e-2, 1, true);
+  }
 }
 
 TEST(Attention, EveryHeadDimensionAndRaggedCountsWork) {
@@ -232,6 +268,8 @@ TEST(Attention, RefusesOperandsThatDoNotFit) {
   EXPECT_THROW(attention_forward(s, fits, fits, {&other, 8, 0}, fits, lse), Error);
   EXPECT_THROW(attention_forward(s, fits, fits, {&good, 8, 1}, fits, lse), Error);
   EXPECT_THROW(attention_forward(s, fits, fits, fits, fits, other), Error);
+  EXPECT_THROW(attention_forward(s, {&good, 8, 0, &lse, nullptr}, fits, fits, fits, lse), Error);
+  EXPECT_THROW(attention_forward(s, {&good, 8, 0, &lse, &good}, fits, fits, fits, lse), Error);
   AttentionShape empty = s;
   empty.keys = 0;
   EXPECT_THROW(attention_forward(empty, fits, fits, fits, fits, lse), Error);
