@@ -153,6 +153,7 @@ std::string table(const SelfTest& test) {
   }
   out += text("noise and blank pictures that passed for a colour or a shape: %zu of %zu\n",
               test.empty_judged_right, test.empty_pictures);
+  out += text("greatest distance of a conversion to Lab from its published value: %.3f\n", test.worst_colour);
   return out;
 }
 
@@ -168,6 +169,7 @@ std::string json(const SelfTest& test) {
                     {"passed", row.passed()}});
   }
   return nlohmann::json{{"rows", rows},
+                        {"worst_colour", test.worst_colour},
                         {"empty_pictures", test.empty_pictures},
                         {"empty_judged_right", test.empty_judged_right},
                         {"passed", test.passed()}}

@@ -27,8 +27,10 @@ struct SelfTestRow {
 
 inline constexpr double least_on_real = 0.95;
 inline constexpr double most_on_permuted = 0.25;
+inline constexpr double most_colour_error = 0.05;
 
 struct SelfTest {
+  double worst_colour = 0;  ///< greatest distance of a conversion to Lab from its published value
   std::vector<SelfTestRow> rows;
   std::size_t empty_pictures = 0;      ///< noise and blank pictures tried,
   std::size_t empty_judged_right = 0;  ///< and how many passed for a colour or a shape
