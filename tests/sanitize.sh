@@ -2,6 +2,7 @@
 # Builds the framework's unit tests with the address and undefined-behaviour sanitizers and runs them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+mkdir -p build
 log=build/host-sanitize.log
 echo "Building the unit tests with sanitizers into build/host-sanitize (log: $log)"
 if ! { cmake --preset host-sanitize -G Ninja && cmake --build --preset host-sanitize --target unit_tests plugins; } \
