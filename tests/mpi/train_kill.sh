@@ -11,9 +11,9 @@ probe() {
     --gtest_also_run_disabled_tests --gtest_filter=Probe.DISABLED_Run
 }
 
-begin=$(date +%s%N)
 (probe whole) >"$folder/whole.log" 2>&1 || { cat "$folder/whole.log"; exit 1; }
-milliseconds=$((($(date +%s%N) - begin) / 1000000))
+reported() { [ -f "$folder/$1/metrics.jsonl" ] && wc -l <"$folder/$1/metrics.jsonl" || echo 0; }
+steps=$(reported whole)
 
 killed=0
 for attempt in 1 2 3; do
@@ -21,8 +21,13 @@ for attempt in 1 2 3; do
   setsid bash -c "$(declare -f probe); mpiexec='$mpiexec' program='$program' ranks=$ranks; probe cut" \
     >"$folder/cut.log" 2>&1 &
   job=$!
-  delay=$((milliseconds / 5 + RANDOM % (milliseconds / 4)))
-  sleep "$((delay / 1000)).$(printf %03d $((delay % 1000)))"
+  if [ "$attempt" = 1 ]; then
+    # At a random step: by steps, not by time, since a machine may be slow in one run and fast in the next.
+    target=$((steps / 10 + RANDOM % (steps / 2)))
+    while [ "$(reported cut)" -lt "$target" ] && kill -0 "$job" 2>/dev/null; do :; done
+  else
+    sleep "0.$((RANDOM % 700 + 200))"  # anywhere from the start of the resumed run on
+  fi
   if kill -KILL -- "-$job" 2>/dev/null; then killed=$((killed + 1)); fi
   wait "$job" 2>/dev/null
   # Open MPI may have given a rank a group of its own.
@@ -32,9 +37,9 @@ for attempt in 1 2 3; do
       kill -KILL "${process#/proc/}" 2>/dev/null
     fi
   done
-  echo "attempt $attempt: killed after $delay ms; $(wc -l <"$folder/cut/metrics.jsonl" 2>/dev/null || echo 0) steps reported"
+  echo "attempt $attempt: killed at step $(reported cut) of $steps"
 done
-[ "$killed" -gt 0 ] || { echo "nothing was killed: the delays do not fit this machine"; exit 1; }
+[ "$killed" -gt 0 ] || { echo "nothing was killed: every attempt ended before its step"; exit 1; }
 (probe cut) >"$folder/cut.log" 2>&1 || { cat "$folder/cut.log"; exit 1; }
 TRAIN_PROBE_RUN=cut "$program" --gtest_also_run_disabled_tests --gtest_filter=Probe.DISABLED_Compare || exit 1
 echo "the same bits after $killed kills"
