@@ -201,23 +201,18 @@ void attention_backward(const AttentionShape& shape, const Tokens& q, const Toke
                         const Tokens& out, const Tensor& log_sum_exp, const Tokens& out_gradient,
                         const Tokens& q_gradient, const Tokens& k_gradient, const Tokens& v_gradient) {
   dispatch_floating(q.tensor->dtype(), [&]<class T>(T) {
-    const Extents<Units<T>> extents(shape);
     const auto* const lse = log_sum_exp.data<arithmetic_t<T>>();
-    for_each_head(shape, [&](std::size_t image, std::size_t head) {
-      const auto rows = [&](const Tokens& tokens, std::int64_t count) {
-        return HeadRows<T>(tokens, shape, count, image, head);
-      };
-      const BackwardOperands<T> operands{
-          rows(q, shape.queries),
-          rows(k, shape.keys),
-          rows(v, shape.keys),
-          rows(out, shape.queries),
-          rows(out_gradient, shape.queries),
-          rows(q_gradient, shape.queries),
-          rows(k_gradient, shape.keys),
-          rows(v_gradient, shape.keys),
-          lse + (image * static_cast<std::size_t>(shape.heads) + head) * extents.queries};
-      backward_head(extents, shape.scale, operands);
+    for_each_head<T>(shape, [&](const Head<T>& head) {
+      const BackwardOperands<T> operands{head.queries(q),
+                                         head.keys(k),
+                                         head.keys(v),
+                                         head.queries(out),
+                                         head.queries(out_gradient),
+                                         head.queries(q_gradient),
+                                         head.keys(k_gradient),
+                                         head.keys(v_gradient),
+                                         lse + head.row_of_scores()};
+      backward_head(Extents<Units<T>>(shape, head.image), shape.scale, operands);
     });
   });
 }

@@ -101,16 +101,11 @@ void forward_head(const Extents<Units<T>>& e, double scale, const ForwardOperand
 void attention_forward(const AttentionShape& shape, const Tokens& q, const Tokens& k, const Tokens& v,
                        const Tokens& out, const Tensor& log_sum_exp) {
   dispatch_floating(q.tensor->dtype(), [&]<class T>(T) {
-    const Extents<Units<T>> extents(shape);
     auto* const lse = log_sum_exp.data<arithmetic_t<T>>();
-    for_each_head(shape, [&](std::size_t image, std::size_t head) {
-      const auto rows = [&](const Tokens& tokens, std::int64_t count) {
-        return HeadRows<T>(tokens, shape, count, image, head);
-      };
-      const ForwardOperands<T> operands{
-          rows(q, shape.queries), rows(k, shape.keys), rows(v, shape.keys), rows(out, shape.queries),
-          lse + (image * static_cast<std::size_t>(shape.heads) + head) * extents.queries};
-      forward_head(extents, shape.scale, operands);
+    for_each_head<T>(shape, [&](const Head<T>& head) {
+      const ForwardOperands<T> operands{head.queries(q), head.keys(k), head.keys(v), head.queries(out),
+                                        lse + head.row_of_scores()};
+      forward_head(Extents<Units<T>>(shape, head.image), shape.scale, operands);
     });
   });
 }

@@ -72,15 +72,14 @@ struct HeadRows {
   const A* rstd = nullptr;
 
   HeadRows(T* rows, std::size_t row_stride) : data(rows), stride(row_stride) {}
-  HeadRows(const Tokens& tokens, const AttentionShape& shape, std::int64_t count, std::size_t image,
-           std::size_t head)
-      : HeadRows(tokens.tensor->data<T>() + tokens.offset +
-                     static_cast<std::int64_t>(image) * count * tokens.row_stride +
+  // The rows from `first` on.
+  HeadRows(const Tokens& tokens, const AttentionShape& shape, std::int64_t first, std::size_t head)
+      : HeadRows(tokens.tensor->data<T>() + tokens.offset + first * tokens.row_stride +
                      static_cast<std::int64_t>(head) * shape.head_dim,
                  static_cast<std::size_t>(tokens.row_stride)) {
     if (tokens.mean == nullptr) return;
-    mean = tokens.mean->data<A>() + static_cast<std::int64_t>(image) * count;
-    rstd = tokens.rstd->data<A>() + static_cast<std::int64_t>(image) * count;
+    mean = tokens.mean->data<A>() + first;
+    rstd = tokens.rstd->data<A>() + first;
   }
   [[nodiscard]] T* row(std::size_t n) const { return data + n * stride; }
 };
@@ -123,9 +122,9 @@ struct Extents {
   std::size_t block_keys;  // keys of a full block
   std::size_t widest;      // queries of a full block, padded
 
-  explicit Extents(const AttentionShape& shape)
+  Extents(const AttentionShape& shape, std::int64_t image)
       : queries(static_cast<std::size_t>(shape.queries)),
-        keys(static_cast<std::size_t>(shape.keys)),
+        keys(static_cast<std::size_t>(shape.keys_of(image))),
         head_dim(static_cast<std::size_t>(shape.head_dim)),
         depth(divide_up(head_dim, U::per)),
         row_units(round_up(depth, vector)),
@@ -143,14 +142,36 @@ struct Extents {
   [[nodiscard]] bool short_of_work() const { return std::min(queries, keys) <= 128; }
 };
 
-// body(image, head) for every pair, on the host's threads.
-template <class Body>
+// One head of one image: where its rows are.
+template <class T>
+struct Head {
+  const AttentionShape& shape;
+  std::int64_t image;
+  std::size_t head;
+
+  [[nodiscard]] HeadRows<T> queries(const Tokens& tokens) const {
+    return HeadRows<T>(tokens, shape, image * shape.queries, head);
+  }
+  [[nodiscard]] HeadRows<T> keys(const Tokens& tokens) const {
+    return HeadRows<T>(tokens, shape, shape.first_key(image), head);
+  }
+  // Of the first query in [batch, heads, queries].
+  [[nodiscard]] std::int64_t row_of_scores() const {
+    return (image * shape.heads + static_cast<std::int64_t>(head)) * shape.queries;
+  }
+};
+
+// body(Head) for every image and head, on the host's threads.
+template <class T, class Body>
 void for_each_head(const AttentionShape& shape, const Body& body) {
   using Space = Kokkos::DefaultHostExecutionSpace;
   const std::size_t heads = static_cast<std::size_t>(shape.heads);
-  Kokkos::parallel_for(Kokkos::RangePolicy<Space, Kokkos::IndexType<std::size_t>>(
-                           0, static_cast<std::size_t>(shape.batch) * heads),
-                       [=](std::size_t item) { body(item / heads, item % heads); });
+  Kokkos::parallel_for(
+      Kokkos::RangePolicy<Space, Kokkos::IndexType<std::size_t>>(
+          0, static_cast<std::size_t>(shape.batch) * heads),
+      [&](std::size_t item) {
+        body(Head<T>{shape, static_cast<std::int64_t>(item / heads), item % heads});
+      });
 }
 
 }  // namespace tessera::compute::host

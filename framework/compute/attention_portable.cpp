@@ -25,30 +25,54 @@ template <class T>
 struct Heads {
   using A = arithmetic_t<T>;
   T* data;
-  std::size_t tokens;
+  std::size_t tokens;           // of every image, unless they lie packed
+  const std::int64_t* offsets;  // of packed images: first tokens; else null
   std::size_t row_stride;
   std::size_t head_dim;
   const A* mean;
   const A* rstd;
 
+  KOKKOS_INLINE_FUNCTION std::size_t first(std::size_t image) const {
+    return offsets == nullptr ? image * tokens : static_cast<std::size_t>(offsets[image]);
+  }
+  KOKKOS_INLINE_FUNCTION std::size_t count(std::size_t image) const { return first(image + 1) - first(image); }
+  // Of a row of packed images.
+  KOKKOS_INLINE_FUNCTION std::size_t image_of(std::size_t row) const {
+    if (offsets == nullptr) return row / tokens;
+    std::size_t image = 0;
+    while (static_cast<std::size_t>(offsets[image + 1]) <= row) ++image;
+    return image;
+  }
   KOKKOS_INLINE_FUNCTION T* place(std::size_t image, std::size_t head, std::size_t token) const {
-    return data + (image * tokens + token) * row_stride + head * head_dim;
+    return data + (first(image) + token) * row_stride + head * head_dim;
   }
   KOKKOS_INLINE_FUNCTION Row<T> row(std::size_t image, std::size_t head, std::size_t token) const {
-    const std::size_t n = image * tokens + token;
+    const std::size_t n = first(image) + token;
     return {place(image, head, token), mean == nullptr ? A(0) : mean[n], mean == nullptr ? A(1) : rstd[n]};
   }
 };
 
 template <class T>
-Heads<T> resolve(const Tokens& tokens, std::int64_t count, const AttentionShape& shape) {
+Heads<T> resolve(const Tokens& tokens, std::int64_t count, const Tensor& offsets, const AttentionShape& shape) {
   using A = arithmetic_t<T>;
   return {tokens.tensor->data<T>() + tokens.offset,
           static_cast<std::size_t>(count),
+          offsets.defined() ? offsets.data<std::int64_t>() : nullptr,
           static_cast<std::size_t>(tokens.row_stride),
           static_cast<std::size_t>(shape.head_dim),
           tokens.mean == nullptr ? nullptr : tokens.mean->data<A>(),
           tokens.mean == nullptr ? nullptr : tokens.rstd->data<A>()};
+}
+
+template <class T>
+Heads<T> resolve_queries(const Tokens& tokens, const AttentionShape& shape) {
+  return resolve<T>(tokens, shape.queries, Tensor(), shape);
+}
+
+// The offsets of packed keys where kernels can read them; undefined when every image has as many.
+Tensor device_offsets(const AttentionShape& shape) {
+  if (shape.key_offsets.empty()) return {};
+  return Tensor::from_host(shape.key_offsets, {shape.batch + 1});
 }
 
 template <class T>
@@ -62,10 +86,11 @@ template <class T>
 void forward(const AttentionShape& shape, const Tokens& q_tokens, const Tokens& k_tokens,
              const Tokens& v_tokens, const Tokens& out_tokens, const Tensor& log_sum_exp) {
   using A = arithmetic_t<T>;
-  const auto q = resolve<T>(q_tokens, shape.queries, shape);
-  const auto k = resolve<T>(k_tokens, shape.keys, shape);
-  const auto v = resolve<T>(v_tokens, shape.keys, shape);
-  const auto out = resolve<T>(out_tokens, shape.queries, shape);
+  const Tensor offsets = device_offsets(shape);
+  const auto q = resolve_queries<T>(q_tokens, shape);
+  const auto k = resolve<T>(k_tokens, shape.keys, offsets, shape);
+  const auto v = resolve<T>(v_tokens, shape.keys, offsets, shape);
+  const auto out = resolve_queries<T>(out_tokens, shape);
   A* lse = log_sum_exp.data<A>();
   const std::size_t heads = static_cast<std::size_t>(shape.heads);
   const std::size_t queries = q.tokens;
@@ -80,7 +105,7 @@ void forward(const AttentionShape& shape, const Tokens& q_tokens, const Tokens& 
         for (std::size_t d = 0; d < q.head_dim; ++d) sums[d] = 0;
         A largest = scale * dot(query, k.row(image, head, 0), q.head_dim);
         A total = 0;
-        for (std::size_t j = 0; j < k.tokens; ++j) {
+        for (std::size_t j = 0; j < k.count(image); ++j) {
           const A score = scale * dot(query, k.row(image, head, j), q.head_dim);
           const Row<T> value = v.row(image, head, j);
           if (score > largest) {
@@ -136,7 +161,7 @@ void backward_queries(const AttentionShape& shape, const Scores<T>& scores, cons
         A sums[max_head_dim];
         for (std::size_t d = 0; d < head_dim; ++d) sums[d] = 0;
         const A mean = scores.mean_gradient(image, head, n);
-        for (std::size_t j = 0; j < scores.k.tokens; ++j) {
+        for (std::size_t j = 0; j < scores.k.count(image); ++j) {
           const A factor =
               scores.weight(image, head, n, j) * (scores.weight_gradient(image, head, n, j) - mean);
           const Row<T> key = scores.k.row(image, head, j);
@@ -152,13 +177,12 @@ void backward_keys(const AttentionShape& shape, const Scores<T>& scores, const H
                    const Heads<T>& v_gradient) {
   using A = arithmetic_t<T>;
   const std::size_t heads = scores.heads;
-  const std::size_t keys = scores.k.tokens;
   const std::size_t head_dim = scores.q.head_dim;
   parallel_elements(
-      shape.batch * shape.heads * shape.keys, KOKKOS_LAMBDA(std::size_t item) {
-        const std::size_t j = item % keys;
-        const std::size_t head = item / keys % heads;
-        const std::size_t image = item / keys / heads;
+      shape.key_rows() * shape.heads, KOKKOS_LAMBDA(std::size_t item) {
+        const std::size_t head = item % heads;
+        const std::size_t image = scores.k.image_of(item / heads);
+        const std::size_t j = item / heads - scores.k.first(image);
         A key_sums[max_head_dim];
         A value_sums[max_head_dim];
         for (std::size_t d = 0; d < head_dim; ++d) key_sums[d] = value_sums[d] = 0;
@@ -202,17 +226,18 @@ void attention_backward(const AttentionShape& shape, const Tokens& q, const Toke
                         const Tokens& q_gradient, const Tokens& k_gradient, const Tokens& v_gradient) {
   expect_head_dim(shape);
   dispatch_floating(q.tensor->dtype(), [&]<class T>(T) {
-    const Scores<T> scores{resolve<T>(q, shape.queries, shape),
-                           resolve<T>(k, shape.keys, shape),
-                           resolve<T>(v, shape.keys, shape),
-                           resolve<T>(out, shape.queries, shape),
-                           resolve<T>(out_gradient, shape.queries, shape),
+    const Tensor offsets = device_offsets(shape);
+    const Scores<T> scores{resolve_queries<T>(q, shape),
+                           resolve<T>(k, shape.keys, offsets, shape),
+                           resolve<T>(v, shape.keys, offsets, shape),
+                           resolve_queries<T>(out, shape),
+                           resolve_queries<T>(out_gradient, shape),
                            log_sum_exp.data<arithmetic_t<T>>(),
                            static_cast<arithmetic_t<T>>(shape.scale),
                            static_cast<std::size_t>(shape.heads)};
-    backward_queries(shape, scores, resolve<T>(q_gradient, shape.queries, shape));
-    backward_keys(shape, scores, resolve<T>(k_gradient, shape.keys, shape),
-                  resolve<T>(v_gradient, shape.keys, shape));
+    backward_queries(shape, scores, resolve_queries<T>(q_gradient, shape));
+    backward_keys(shape, scores, resolve<T>(k_gradient, shape.keys, offsets, shape),
+                  resolve<T>(v_gradient, shape.keys, offsets, shape));
   });
 }
 

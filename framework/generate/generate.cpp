@@ -27,6 +27,23 @@ Geometry geometry_of(const Backbone& backbone, const RunComponents& components, 
   return {components.codec().channels(), resolution / components.codec().downsampling(), resolution};
 }
 
+/// What the model is told of one more picture: the caption, the class that the prompt names, and the size that
+/// is asked for in the place of an original's.
+void add_condition(const std::string& prompt, const Backbone& backbone, const TextEncoder& encoder,
+                   const Geometry& geometry, DenoiserRequest& what) {
+  if (backbone.captions() != nullptr) {
+    const EncodedText encoded = encoder.encode(prompt);
+    what.captions.insert(what.captions.end(), encoded.features.begin(), encoded.features.end());
+    what.caption_lengths.push_back(encoded.real_tokens);
+  }
+  if (const AuxiliaryConditioner* auxiliary = backbone.auxiliary(); auxiliary && auxiliary->classes() > 0) {
+    what.facts.label.push_back(auxiliary->label_of(prompt));
+  }
+  what.facts.height.push_back(static_cast<double>(geometry.pixels));
+  what.facts.width.push_back(static_cast<double>(geometry.pixels));
+  what.facts.aspect.push_back(1.0);
+}
+
 /// Pictures [begin, end) of the request, numbered prompt by prompt, in one run of the sampler.
 void sample_batch(const Backbone& backbone, const RunComponents& components, const Request& request,
                   const Geometry& geometry, std::int64_t begin, std::int64_t end, std::vector<Picture>& out) {
@@ -36,22 +53,26 @@ void sample_batch(const Backbone& backbone, const RunComponents& components, con
   what.shape = {end - begin, geometry.channels, geometry.side, geometry.side};
   what.caption_width = encoder.width();
   what.guidance = request.guidance;
-  if (request.guidance > 1) what.null_caption = backbone.captions().null_features(encoder.length());
 
-  std::vector<float> normals(values);
-  std::vector<double> noise;
   for (std::int64_t i = begin; i < end; ++i) {
     const std::int64_t prompt = i / request.per_prompt;
-    const std::int64_t number = i % request.per_prompt;
     const std::string& text = request.prompts[static_cast<std::size_t>(prompt)];
-    const EncodedText encoded = encoder.encode(text);
-    what.captions.insert(what.captions.end(), encoded.features.begin(), encoded.features.end());
-    const RandomStream stream(RandomKey{
-        .seed = request.seed, .purpose = Purpose::sampling, .step = static_cast<std::uint64_t>(number)});
-    fill_normal(stream, static_cast<std::uint64_t>(prompt), 0, normals.data(), values);
-    noise.insert(noise.end(), normals.begin(), normals.end());
-    out.push_back({text, prompt, number, {}});
+    add_condition(text, backbone, encoder, geometry, what);
+    out.push_back({text, prompt, i % request.per_prompt, {}});
   }
+  const NoiseSource noise = [&](int draw) {
+    std::vector<float> normals(values);
+    std::vector<double> all;
+    for (std::int64_t i = begin; i < end; ++i) {
+      const RandomStream stream(RandomKey{.seed = request.seed,
+                                          .purpose = Purpose::sampling,
+                                          .step = static_cast<std::uint64_t>(i % request.per_prompt)});
+      fill_normal(stream, static_cast<std::uint64_t>(i / request.per_prompt),
+                  static_cast<std::uint64_t>(draw) * values, normals.data(), values);
+      all.insert(all.end(), normals.begin(), normals.end());
+    }
+    return all;
+  };
 
   const std::unique_ptr<Denoiser> denoiser = components.objective().denoiser(backbone, what);
   const std::vector<double> latents =

@@ -51,8 +51,12 @@ Request Generator::default_request() const {
 }
 
 void Generator::set_positions(const Request& request) {
+  // A larger picture spans the range that the stage's own did.
   const double growth = static_cast<double>(request.resolution) / static_cast<double>(stage().resolution);
-  components_->backbone().set_position_scale(stage().position_scale * growth);
+  train::StageSettings grown = stage();
+  grown.resolution = request.resolution;
+  grown.position_scale *= growth;
+  components_->backbone().set_positions(train::positions_of(grown, *components_));
 }
 
 std::vector<Picture> Generator::generate(const Request& request, const comm::Communicator& world) {

@@ -36,8 +36,9 @@ CrossAttention::CrossAttention(const AttentionSpec& spec)
   add_child("proj", projection_);
 }
 
-ops::Variable CrossAttention::forward(const ops::Variable& x, const ops::Variable& context) const {
-  return projection_.forward(ops::cross_attention(query_.forward(x), key_value_.forward(context), options_));
+ops::Variable CrossAttention::forward(const ops::Variable& x, const Context& context) const {
+  return projection_.forward(ops::cross_attention(query_.forward(x), key_value_.forward(context.tokens),
+                                                  context.offsets, options_));
 }
 
 }  // namespace tessera::nn

@@ -7,6 +7,13 @@
 
 namespace tessera::nn {
 
+/// What cross-attention reads: [batch, length, width], or, with offsets, the tokens of all images one after
+/// another, [total, width], those of image b being [offsets[b], offsets[b + 1]).
+struct Context {
+  ops::Variable tokens;
+  std::vector<std::int64_t> offsets;  ///< batch + 1 numbers, or empty
+};
+
 struct AttentionSpec {
   std::int64_t width = 0;      ///< of the tokens
   std::int64_t qkv_width = 0;  ///< heads * head_dim; may differ from width in self-attention
@@ -33,8 +40,8 @@ class SelfAttention : public Module {
 class CrossAttention : public Module {
  public:
   explicit CrossAttention(const AttentionSpec& spec);
-  /// x [batch, tokens, width] attends to context [batch, length, width].
-  [[nodiscard]] ops::Variable forward(const ops::Variable& x, const ops::Variable& context) const;
+  /// x [batch, tokens, width] -> the same.
+  [[nodiscard]] ops::Variable forward(const ops::Variable& x, const Context& context) const;
 
  private:
   ops::AttentionOptions options_;

@@ -8,16 +8,17 @@
 namespace tessera::nn {
 
 std::vector<float> sincos_positions(std::int64_t rows, std::int64_t columns, std::int64_t width,
-                                    double scale) {
+                                    double scale, std::int64_t base) {
   if (width % 4 != 0) {
     throw Error("sine-cosine positions need a width that 4 divides, not " + std::to_string(width));
   }
   const std::int64_t quarter = width / 4;
   std::vector<float> table(static_cast<std::size_t>(rows * columns * width));
-  const auto fill = [&](float* out, std::int64_t index) {
+  const auto fill = [&](float* out, std::int64_t index, std::int64_t count) {
+    const double stretch = base == 0 ? 1.0 : static_cast<double>(count) / static_cast<double>(base);
     for (std::int64_t j = 0; j < quarter; ++j) {
       const double frequency = std::pow(10000.0, -static_cast<double>(j) / static_cast<double>(quarter));
-      const double angle = static_cast<double>(index) / scale * frequency;
+      const double angle = static_cast<double>(index) / stretch / scale * frequency;
       out[j] = static_cast<float>(std::sin(angle));
       out[quarter + j] = static_cast<float>(std::cos(angle));
     }
@@ -25,8 +26,8 @@ std::vector<float> sincos_positions(std::int64_t rows, std::int64_t columns, std
   for (std::int64_t row = 0; row < rows; ++row) {
     for (std::int64_t column = 0; column < columns; ++column) {
       float* out = table.data() + (row * columns + column) * width;
-      fill(out, column);
-      fill(out + 2 * quarter, row);
+      fill(out, column, columns);
+      fill(out + 2 * quarter, row, rows);
     }
   }
   return table;

@@ -7,11 +7,11 @@
 namespace tessera::nn {
 
 /// Two-dimensional sine-cosine positions [rows*columns, width]: the first half of the channels encodes the
-/// column, the second the row, each as sines then cosines of u * 10000^(-j/(width/4)), where u is the index
-/// divided by `scale`.
+/// column, the second the row, each as sines then cosines of u * 10000^(-j/(width/4)), where u(i) =
+/// i / (n / base) / scale for n rows or columns; base 0 stands for n.
 /// @throws Error when width is not a multiple of 4.
 [[nodiscard]] std::vector<float> sincos_positions(std::int64_t rows, std::int64_t columns, std::int64_t width,
-                                                  double scale);
+                                                  double scale, std::int64_t base = 0);
 
 /// MLP(sinusoid(noise level)): "mlp.0", activation, "mlp.2".
 class NoiseEmbedding : public Module {

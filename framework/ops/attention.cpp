@@ -64,7 +64,8 @@ struct Saved {
 };
 
 std::shared_ptr<Saved> forward(const Part& q, const Part& k, const Part& v, std::int64_t width,
-                               const AttentionOptions& options) {
+                               const AttentionOptions& options,
+                               const std::vector<std::int64_t>& key_offsets = {}) {
   if (options.heads <= 0 || width % options.heads != 0) {
     throw Error("attention cannot split a width of " + std::to_string(width) + " into " +
                 std::to_string(options.heads) + " heads");
@@ -73,8 +74,13 @@ std::shared_ptr<Saved> forward(const Part& q, const Part& k, const Part& v, std:
   const Shape& queries = q.tensor.shape();
   const DType type = q.tensor.dtype();
   const std::int64_t head_dim = width / options.heads;
-  saved->shape = {queries[0],          options.heads, queries[1],
-                  k.tensor.shape()[1], head_dim,      1 / std::sqrt(static_cast<double>(head_dim))};
+  saved->shape = {.batch = queries[0],
+                  .heads = options.heads,
+                  .queries = queries[1],
+                  .keys = k.tensor.shape()[-2],
+                  .head_dim = head_dim,
+                  .scale = 1 / std::sqrt(static_cast<double>(head_dim)),
+                  .key_offsets = key_offsets};
   saved->q = options.normalise_qk ? normalised(q, width, options.norm_eps) : q;
   saved->k = options.normalise_qk ? normalised(k, width, options.norm_eps) : k;
   saved->v = v;
@@ -150,15 +156,17 @@ Variable self_attention(const Variable& qkv, const AttentionOptions& options) {
   });
 }
 
-Variable cross_attention(const Variable& q, const Variable& kv, const AttentionOptions& options) {
+Variable cross_attention(const Variable& q, const Variable& kv, const std::vector<std::int64_t>& offsets,
+                         const AttentionOptions& options) {
   expect_rank_3(q, "q");
-  expect_rank_3(kv, "kv");
+  if (offsets.empty()) expect_rank_3(kv, "kv");
   const std::int64_t width = q.shape()[-1];
-  if (kv.shape()[-1] != 2 * width || kv.shape()[0] != q.shape()[0] || kv.dtype() != q.dtype()) {
+  if (kv.shape()[-1] != 2 * width || kv.dtype() != q.dtype() ||
+      (offsets.empty() ? kv.shape()[0] != q.shape()[0] : kv.shape().rank() != 2)) {
     throw Error("cross-attention cannot use kv " + kv.shape().to_string() + " with q " +
                 q.shape().to_string());
   }
-  const auto saved = forward({q.value(), 0}, {kv.value(), 0}, {kv.value(), width}, width, options);
+  const auto saved = forward({q.value(), 0}, {kv.value(), 0}, {kv.value(), width}, width, options, offsets);
   const NodePtr q_node = q.node();
   const NodePtr kv_node = kv.node();
   return record(saved->out.tensor, {q, kv}, [saved, q_node, kv_node, width](const Tensor& gradient) {

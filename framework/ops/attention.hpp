@@ -18,8 +18,10 @@ struct AttentionOptions {
 [[nodiscard]] Variable self_attention(const Variable& qkv, const AttentionOptions& options);
 
 /// Cross-attention of q [batch, tokens, width] on kv [batch, context, 2*width] (k, then v); [batch, tokens,
-/// width].
+/// width]. With offsets, batch + 1 numbers, kv is [total, 2*width] and image b attends to the rows
+/// [offsets[b], offsets[b + 1]), at least one.
 [[nodiscard]] Variable cross_attention(const Variable& q, const Variable& kv,
+                                       const std::vector<std::int64_t>& offsets,
                                        const AttentionOptions& options);
 
 }  // namespace tessera::ops

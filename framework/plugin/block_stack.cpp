@@ -44,13 +44,14 @@ BlockStack::BlockStack(const StackSpec& spec, Modulation& modulation, Assembly& 
   }
 }
 
-ops::Variable BlockStack::forward(ops::Variable x, const ops::Variable& context,
+ops::Variable BlockStack::forward(ops::Variable x, const nn::Context& context,
                                   const ops::Variable& prepared) const {
   for (const auto& block : blocks_) {
-    const auto body = [&block = *block](const std::vector<ops::Variable>& inputs) {
-      return block.forward(inputs[0], inputs[1], inputs[2]);
+    const auto body = [&block = *block, &offsets = context.offsets](const std::vector<ops::Variable>& inputs) {
+      return block.forward(inputs[0], {inputs[1], offsets}, inputs[2]);
     };
-    x = recompute_ ? ops::recompute(body, {x, context, prepared}) : body({x, context, prepared});
+    x = recompute_ ? ops::recompute(body, {x, context.tokens, prepared})
+                   : body({x, context.tokens, prepared});
   }
   return x;
 }

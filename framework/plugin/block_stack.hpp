@@ -33,7 +33,7 @@ class BlockStack : public nn::Module {
  public:
   /// Takes the feed-forwards from the assembly's keys "feed_forward" and "experts".
   BlockStack(const StackSpec& spec, Modulation& modulation, Assembly& assembly);
-  [[nodiscard]] ops::Variable forward(ops::Variable x, const ops::Variable& context,
+  [[nodiscard]] ops::Variable forward(ops::Variable x, const nn::Context& context,
                                       const ops::Variable& prepared) const;
 
  private:

@@ -24,6 +24,7 @@ class RunComponents {
   [[nodiscard]] const Codec& codec() const { return *codec_; }
   [[nodiscard]] const TextEncoder& text_encoder() const { return *text_encoder_; }
   [[nodiscard]] Backbone& backbone() { return *backbone_; }
+  [[nodiscard]] const Backbone& backbone() const { return *backbone_; }
   [[nodiscard]] const Masking& masking() const { return *masking_; }
   [[nodiscard]] const Objective& objective() const { return *objective_; }
   [[nodiscard]] const Sampler& sampler() const { return *sampler_; }

@@ -43,7 +43,7 @@ TransformerBlock::TransformerBlock(const BlockSpec& spec, std::unique_ptr<FeedFo
   add_child("mlp", *feed_forward_);
 }
 
-ops::Variable TransformerBlock::forward(const ops::Variable& x, const ops::Variable& context,
+ops::Variable TransformerBlock::forward(const ops::Variable& x, const nn::Context& context,
                                         const ops::Variable& prepared) const {
   const ops::Variable vectors = modulation_->block_vectors(prepared, index_);
   const ops::Variable attended = attention_.forward(

@@ -31,9 +31,8 @@ class TransformerBlock : public nn::Module {
   /// @param modulation  serves this block as number `index`; outlives it
   TransformerBlock(const BlockSpec& spec, std::unique_ptr<FeedForward> feed_forward, Modulation& modulation,
                    std::int64_t index);
-  /// x [batch, tokens, width] in the residual type, context [batch, length, width], prepared: what
-  /// Modulation::prepare made.
-  [[nodiscard]] ops::Variable forward(const ops::Variable& x, const ops::Variable& context,
+  /// x [batch, tokens, width] in the residual type, prepared: what Modulation::prepare made.
+  [[nodiscard]] ops::Variable forward(const ops::Variable& x, const nn::Context& context,
                                       const ops::Variable& prepared) const;
 
  private:

@@ -26,7 +26,9 @@ Shape latent_shape(const data::HostBatch& batch) {
 GradientStep::GradientStep(RunComponents& components, ModelState& model, const StageSettings& stage,
                            data::Loader& loader)
     : components_(components), model_(model), stage_(stage), loader_(loader) {
-  null_caption_ = components.backbone().captions().null_features(loader.dataset().header().caption_length);
+  if (const CaptionConditioner* captions = components.backbone().captions()) {
+    null_caption_ = captions->null_features(loader.dataset().header().caption_length);
+  }
 }
 
 double GradientStep::run(const RandomKey& key) {
@@ -49,7 +51,7 @@ double GradientStep::micro_step(const data::HostBatch& batch, const RandomKey& k
   if (stage_.mask_ratio > 0) mask = mask_of(batch, key);
   const ObjectiveDraws draws = components_.objective().draw(key, batch.position, shape, type);
   const TrainingBatch training{ops::converted(Tensor::from_host(batch.latents, shape), type),
-                               captions_of(batch), stage_.mask_ratio > 0 ? &mask : nullptr};
+                               condition_of(batch), stage_.mask_ratio > 0 ? &mask : nullptr};
   const ObjectiveLoss loss = components_.objective().loss(components_.backbone(), training, draws);
   backward(loss.per_image, last);
   double sum = 0;
@@ -57,6 +59,20 @@ double GradientStep::micro_step(const data::HostBatch& batch, const RandomKey& k
     sum += value;
   }
   return sum / static_cast<double>(stage_.batch);
+}
+
+Condition GradientStep::condition_of(const data::HostBatch& batch) {
+  Condition condition;
+  if (components_.backbone().captions() != nullptr) condition.captions = captions_of(batch);
+  PictureFacts& facts = condition.facts;
+  facts.height.assign(batch.height.begin(), batch.height.end());
+  facts.width.assign(batch.width.begin(), batch.width.end());
+  facts.aspect.assign(batch.samples, static_cast<double>(batch.grid.height) / batch.grid.width);
+  facts.label.assign(batch.subgroup.begin(), batch.subgroup.end());
+  for (std::size_t i = 0; i < batch.samples; ++i) {
+    if (batch.drop_caption[i] != 0) facts.label[i] = PictureFacts::no_label;
+  }
+  return condition;
 }
 
 CaptionFeatures GradientStep::captions_of(const data::HostBatch& batch) {
@@ -67,12 +83,8 @@ CaptionFeatures GradientStep::captions_of(const data::HostBatch& batch) {
     if (batch.drop_caption[i] == 0) continue;
     std::ranges::copy(null_caption_, captions_.begin() + static_cast<std::ptrdiff_t>(i * per_caption));
   }
-  if (!components_.backbone().captions().needs_all_positions()) {
-    captions.lengths.assign(batch.len_real.begin(), batch.len_real.end());
-    for (std::size_t i = 0; i < batch.samples; ++i) {
-      if (batch.drop_caption[i] != 0) captions.lengths[i] = batch.caption_length;
-    }
-  }
+  // A dropped caption keeps its length: it reads as many positions of the null caption (PixArt-alpha).
+  captions.lengths.assign(batch.len_real.begin(), batch.len_real.end());
   const Shape shape{static_cast<std::int64_t>(batch.samples), batch.caption_length, batch.caption_width};
   captions.features =
       ops::Variable(ops::converted(Tensor::from_host(captions_, shape), model_.store().precision().residual));

@@ -25,6 +25,7 @@ class GradientStep {
 
  private:
   double micro_step(const data::HostBatch& batch, const RandomKey& key, bool last);
+  [[nodiscard]] Condition condition_of(const data::HostBatch& batch);
   [[nodiscard]] CaptionFeatures captions_of(const data::HostBatch& batch);
   [[nodiscard]] TokenMask mask_of(const data::HostBatch& batch, const RandomKey& key);
   void backward(const ops::Variable& per_image, bool last);
@@ -35,7 +36,7 @@ class GradientStep {
   ModelState& model_;
   const StageSettings& stage_;
   data::Loader& loader_;
-  std::vector<float> null_caption_;  // [length, width]
+  std::vector<float> null_caption_;  // [length, width]; empty when the model reads no captions
   std::vector<float> captions_;
   std::vector<float> uniform_;
 };

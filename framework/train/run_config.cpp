@@ -205,6 +205,11 @@ const Schema& stage_schema() {
   return schema;
 }
 
+PositionGrid positions_of(const StageSettings& stage, const RunComponents& components) {
+  const std::int64_t unit = components.codec().downsampling() * components.backbone().patch_size();
+  return {.scale = stage.position_scale, .base = stage.resolution / unit};
+}
+
 RunConfig RunConfig::resolve(const ConfigTree& tree) {
   check_keys(tree, known_tables(), "The tables of a run");
   RunConfig result;

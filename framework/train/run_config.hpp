@@ -64,6 +64,9 @@ struct StageSettings {
   ConfigTree objective;  ///< overrides of [objective]; empty for none
 };
 
+/// The positions of a stage's patches: those of its square pictures span what position_scale says.
+[[nodiscard]] PositionGrid positions_of(const StageSettings& stage, const RunComponents& components);
+
 struct RunConfig {
   RunSettings run;
   DataSettings data;

@@ -71,7 +71,8 @@ std::shared_ptr<const data::Dataset> open_data(const RunConfig& config, RunCompo
   expected.channels = static_cast<std::uint32_t>(components.codec().channels());
   expected.caption_length = static_cast<std::uint32_t>(components.text_encoder().length());
   expected.caption_width = static_cast<std::uint32_t>(components.text_encoder().width());
-  expected.needs_all_positions = components.backbone().captions().needs_all_positions();
+  const CaptionConditioner* captions = components.backbone().captions();
+  expected.needs_all_positions = captions != nullptr && captions->needs_all_positions();
   return std::make_shared<const data::Dataset>(config.data.path, expected);
 }
 
@@ -170,7 +171,7 @@ ExitCode Run::go() {
 
 void Run::begin_stage() {
   components_.set_objective(stage().objective);
-  components_.backbone().set_position_scale(stage().position_scale);
+  components_.backbone().set_positions(positions_of(stage(), components_));
   state_.stage_name = stage().name;
   if (state_.stage_step > 0) return;
   if (state_.stage > 0 && stage().hand_over == HandOver::weights) {

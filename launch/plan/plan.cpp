@@ -111,7 +111,7 @@ StagePlan plan_stage(RunComponents& components, const train::StageSettings& stag
     const MetaBatch one(components, 1, side, plan.tokens, plan.kept, type);
     const compute::CostScope scope;
     const ops::Variable output = backbone.forward(
-        {ops::Variable(one.latents), one.level, {ops::Variable(one.captions), {}}, one.mask_or_null()});
+        {ops::Variable(one.latents), one.level, {{ops::Variable(one.captions), {}}, {}}, one.mask_or_null()});
     plan.forward = {scope.cost().matmul_flops, scope.cost().attention_flops, scope.cost().one_hot_flops};
   }
   const std::size_t before = meta_memory_statistics().current;
@@ -119,7 +119,7 @@ StagePlan plan_stage(RunComponents& components, const train::StageSettings& stag
   const MetaBatch batch(components, plan.micro_batch, side, plan.tokens, plan.kept, type);
   const Tensor noise = Tensor::empty(batch.latents.shape(), type);
   const ObjectiveLoss loss = components.objective().loss(
-      backbone, {batch.latents, {ops::Variable(batch.captions), {}}, batch.mask_or_null()},
+      backbone, {batch.latents, {{ops::Variable(batch.captions), {}}, {}}, batch.mask_or_null()},
       {batch.level, noise});
   ops::backward(loss.per_image, Tensor::empty(loss.per_image.shape(), loss.per_image.dtype()));
   plan.activation_bytes = meta_memory_statistics().peak - before;

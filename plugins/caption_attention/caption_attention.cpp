@@ -55,7 +55,7 @@ class AttentionPooled : public CaptionConditioner {
 
   Output forward(const CaptionFeatures& captions) const override {
     const ops::Variable context = block_.forward(projection_.forward(captions.features));
-    return {context, pooled_.forward(ops::mean_tokens(context, precision().residual))};
+    return {{context, {}}, pooled_.forward(ops::mean_tokens(context, precision().residual))};
   }
   std::vector<float> null_features(std::int64_t length) const override {
     return std::vector<float>(static_cast<std::size_t>(length * caption_width_), 0.0F);

@@ -50,7 +50,7 @@ Dit::Dit(const Config& config, const Spec& spec, Assembly& assembly)
     : channels_(spec.channels),
       width_(config.get<std::int64_t>("width")),
       patch_(config.get<std::int64_t>("patch")),
-      position_scale_(config.get<double>("position_scale")),
+      position_grid_{.scale = config.get<double>("position_scale")},
       patch_embedding_(channels_, width_, patch_, config.get<std::string>("patch_bias") == "uniform"),
       noise_embedding_(config.get<std::int64_t>("noise_frequencies"), width_,
                        nn::NoiseEmbedding::Activation::gelu_tanh) {
@@ -86,8 +86,8 @@ Dit::Dit(const Config& config, const Spec& spec, Assembly& assembly)
   add_child("final_layer", *final_layer_);
 }
 
-void Dit::set_position_scale(double scale) {
-  position_scale_ = scale;
+void Dit::set_positions(const PositionGrid& grid) {
+  position_grid_ = grid;
   positions_.clear();
 }
 
@@ -97,7 +97,7 @@ Tensor Dit::positions(std::int64_t rows, std::int64_t columns) const {
   Tensor& table = positions_[{rows, columns}];
   if (!table.defined() || table.dtype() != precision().residual) {
     const Tensor rounded =
-        Tensor::from_host(nn::sincos_positions(rows, columns, width_, position_scale_), shape);
+        Tensor::from_host(nn::sincos_positions(rows, columns, width_, position_grid_.scale, position_grid_.base), shape);
     table = ops::converted(rounded, precision().residual);
   }
   return table;
@@ -113,7 +113,7 @@ ops::Variable Dit::forward(const Input& input) const {
   const std::int64_t columns = shape[3] / patch_;
 
   ops::Variable tokens = ops::add_positions(patch_embedding_.forward(input.latent), positions(rows, columns));
-  const CaptionConditioner::Output caption = captions_->forward(input.captions);
+  const CaptionConditioner::Output caption = captions_->forward(input.condition.captions);
   ops::Variable condition = noise_embedding_.forward(input.noise_level);
   if (caption.pooled.defined()) condition = ops::add(caption.pooled, condition);
 

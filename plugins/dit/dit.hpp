@@ -35,8 +35,9 @@ class Dit : public Backbone {
   [[nodiscard]] ops::Variable forward(const Input& input) const override;
   [[nodiscard]] std::int64_t patch_size() const override { return patch_; }
   [[nodiscard]] std::int64_t output_channels() const override { return channels_; }
-  [[nodiscard]] const CaptionConditioner& captions() const override { return *captions_; }
-  void set_position_scale(double scale) override;
+  [[nodiscard]] const CaptionConditioner* captions() const override { return captions_.get(); }
+  [[nodiscard]] const AuxiliaryConditioner* auxiliary() const override { return nullptr; }
+  void set_positions(const PositionGrid& grid) override;
 
  private:
   [[nodiscard]] Tensor positions(std::int64_t rows, std::int64_t columns) const;
@@ -44,7 +45,7 @@ class Dit : public Backbone {
   std::int64_t channels_;
   std::int64_t width_;
   std::int64_t patch_;
-  double position_scale_;
+  PositionGrid position_grid_;
   nn::PatchEmbedding patch_embedding_;
   nn::NoiseEmbedding noise_embedding_;
   std::unique_ptr<CaptionConditioner> captions_;

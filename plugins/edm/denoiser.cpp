@@ -1,5 +1,5 @@
 #include "edm.hpp"
-#include "ops/accumulate.hpp"
+#include "plugin/guided_network.hpp"
 #include "preconditioning.hpp"
 
 namespace tessera {
@@ -24,64 +24,27 @@ edm::Coefficients<double> rounded_coefficients(double sigma, double sigma_data) 
 class EdmDenoiser : public Denoiser {
  public:
   EdmDenoiser(const Backbone& network, const DenoiserRequest& request, const EdmObjective::Settings& settings)
-      : network_(network), shape_(request.shape), settings_(settings), guidance_(request.guidance) {
-    std::vector<float> captions = request.captions;
-    const auto batch = static_cast<std::size_t>(shape_[0]);
-    const std::size_t per_image = captions.size() / batch;
-    if (guided()) {
-      if (request.null_caption.size() != per_image) {
-        throw Error("the null caption has " + std::to_string(request.null_caption.size()) +
-                    " values, a caption has " + std::to_string(per_image));
-      }
-      for (std::size_t b = 0; b < batch; ++b) {
-        captions.insert(captions.end(), request.null_caption.begin(), request.null_caption.end());
-      }
-    }
-    const std::int64_t rows = guided() ? 2 * shape_[0] : shape_[0];
-    const auto width = static_cast<std::int64_t>(request.caption_width);
-    captions_.features = ops::Variable(ops::converted(
-        Tensor::from_host(captions, {rows, static_cast<std::int64_t>(per_image) / width, width}),
-        network.precision().residual));
-  }
+      : network_(network, request), settings_(settings) {}
 
-  std::vector<double> denoise(const std::vector<double>& x, double sigma) override {
-    const ops::NoGradScope no_grad;
+  Denoised denoise(const std::vector<double>& x, double sigma) override {
     // As published: state in float64, but the network and its preconditioning see float32 values.
     const edm::Coefficients<double> c = rounded_coefficients(static_cast<float>(sigma), settings_.sigma_data);
-    const std::size_t count = x.size();
-    const std::size_t copies = guided() ? 2 : 1;
-    std::vector<double> input(count * copies);
-    for (std::size_t i = 0; i < input.size(); ++i) input[i] = rounded(c.in * rounded(x[i % count]));
-    const std::int64_t rows = shape_[0] * static_cast<std::int64_t>(copies);
-    const std::vector<double> levels(static_cast<std::size_t>(rows), c.noise);
-    const DType type = network_.precision().residual;
-    const Tensor output =
-        network_
-            .forward({ops::Variable(ops::converted(
-                          Tensor::from_host(input, {rows, shape_[1], shape_[2], shape_[3]}), type)),
-                      ops::converted(Tensor::from_host(levels, {rows}), type), captions_, nullptr})
-            .value();
-    const std::vector<double> raw = ops::converted(output, DType::f64).to_host<double>();
-    std::vector<double> denoised(count);
-    for (std::size_t i = 0; i < count; ++i) {
-      const double f = guided() ? raw[count + i] + guidance_ * (raw[i] - raw[count + i]) : raw[i];
-      denoised[i] = rounded(c.skip * rounded(x[i])) + c.out * f;
+    std::vector<double> input(x.size());
+    for (std::size_t i = 0; i < x.size(); ++i) input[i] = rounded(c.in * rounded(x[i]));
+    Denoised result{network_.evaluate(input, c.noise), {}};
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      result.latent[i] = rounded(c.skip * rounded(x[i])) + c.out * result.latent[i];
     }
-    return denoised;
+    return result;
   }
 
-  const Shape& shape() const override { return shape_; }
+  const Shape& shape() const override { return network_.shape(); }
   double sigma_min() const override { return settings_.sigma_min; }
   double sigma_max() const override { return settings_.sigma_max; }
 
  private:
-  bool guided() const { return guidance_ > 1.0; }
-
-  const Backbone& network_;
-  Shape shape_;
+  GuidedNetwork network_;
   EdmObjective::Settings settings_;
-  double guidance_;
-  CaptionFeatures captions_;
 };
 
 }  // namespace

@@ -79,7 +79,7 @@ ObjectiveLoss EdmObjective::loss(const Backbone& network, const TrainingBatch& b
                             ? add_noise<double>(batch.latents, draws, settings_)
                             : add_noise<float>(batch.latents, draws, settings_);
   const ops::Variable prediction =
-      network.forward({ops::Variable(noised.input), noised.level, batch.captions, batch.mask});
+      network.forward({ops::Variable(noised.input), noised.level, batch.condition, batch.mask});
   const ops::Variable denoised = ops::scale_add_per_image(prediction, noised.out, noised.noisy, noised.skip);
   ObjectiveLoss result;
   result.per_image =

@@ -17,12 +17,12 @@ class EdmHeun : public Sampler {
 
   int default_steps() const override { return steps_; }
 
-  std::vector<double> sample(Denoiser& denoiser, const std::vector<double>& noise, int steps,
+  std::vector<double> sample(Denoiser& denoiser, const NoiseSource& noise, int steps,
                              const SamplerTrace& trace) const override {
     const std::vector<double> sigmas = levels(denoiser, steps == 0 ? steps_ : steps);
     const int count = static_cast<int>(sigmas.size()) - 1;
-    std::vector<double> x(noise.size());
-    for (std::size_t i = 0; i < x.size(); ++i) x[i] = noise[i] * sigmas[0];
+    std::vector<double> x = noise(0);
+    for (double& value : x) value *= sigmas[0];
 
     for (int step = 0; step < count; ++step) {
       const double now = sigmas[static_cast<std::size_t>(step)];
@@ -50,7 +50,7 @@ class EdmHeun : public Sampler {
  private:
   static std::vector<double> call(Denoiser& denoiser, const std::vector<double>& x, double sigma,
                                   const SamplerTrace& trace) {
-    std::vector<double> denoised = denoiser.denoise(x, sigma);
+    std::vector<double> denoised = denoiser.denoise(x, sigma).latent;
     if (trace.after_call) trace.after_call(sigma, x, denoised);
     return denoised;
   }

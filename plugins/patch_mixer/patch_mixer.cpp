@@ -59,11 +59,12 @@ class Mixer : public PatchMixer {
     if (leave_ != nullptr) add_child("patch_mixer_map_xout", *leave_);
   }
 
-  ops::Variable mix(const ops::Variable& tokens, const ops::Variable& context,
+  ops::Variable mix(const ops::Variable& tokens, const nn::Context& context,
                     const ops::Variable& condition) const override {
     const bool mapped = enter_ != nullptr;
     return blocks_->forward(mapped ? enter_->forward(tokens) : tokens,
-                            mapped ? context_->forward(context) : context, modulation_->prepare(condition));
+                            mapped ? nn::Context{context_->forward(context.tokens), context.offsets} : context,
+                            modulation_->prepare(condition));
   }
   ops::Variable leave(const ops::Variable& tokens) const override {
     return leave_ != nullptr ? leave_->forward(tokens) : tokens;

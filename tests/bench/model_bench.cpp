@@ -144,7 +144,6 @@ std::vector<double> sample_calls(const Options& options, const Registry& registr
   request.caption_width = components.text_encoder().width();
   const std::int64_t length = components.text_encoder().length();
   request.captions = normals(7, mine.size() * static_cast<std::size_t>(length * request.caption_width));
-  request.null_caption = components.backbone().captions().null_features(length);
   request.guidance = 3;
   const auto denoiser = components.objective().denoiser(components.backbone(), request);
   const std::vector<float> start = normals(8, static_cast<std::size_t>(request.shape.numel()));
@@ -157,8 +156,8 @@ std::vector<double> sample_calls(const Options& options, const Registry& registr
     seconds.push_back(std::chrono::duration<double>(now - last).count());
     last = now;
   };
-  static_cast<void>(components.sampler().sample(*denoiser, {start.begin(), start.end()},
-                                                std::stoi(options.at("--steps")), trace));
+  const NoiseSource noise = [&](int) { return std::vector<double>(start.begin(), start.end()); };
+  static_cast<void>(components.sampler().sample(*denoiser, noise, std::stoi(options.at("--steps")), trace));
   if (seconds.size() > 2) seconds.erase(seconds.begin(), seconds.begin() + 2);
   return seconds;
 }

@@ -18,7 +18,7 @@ void run_edm_loss(const Fixture& fixture, ReferenceModel& model, Comparison* com
                              fixture.tensor("random/noise", type)};
   model.store->clear_gradients();
   const ObjectiveLoss loss =
-      model.objective->loss(*model.backbone, {latents, {captions, {}}, mask.get()}, draws);
+      model.objective->loss(*model.backbone, {latents, {{captions, {}}, {}}, mask.get()}, draws);
   const std::vector<double> share(static_cast<std::size_t>(batch), 1.0 / static_cast<double>(batch));
   ops::backward(loss.per_image, ops::converted(Tensor::from_host(share, {batch}), loss.per_image.dtype()));
   if (comparison == nullptr) return;

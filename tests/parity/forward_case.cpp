@@ -17,7 +17,7 @@ void run_forward(const Fixture& fixture, ReferenceModel& model, Comparison* comp
       ops::Variable::leaf(fixture.tensor("inputs/y", type).view({text[0], text[2], text[3]}));
   model.store->clear_gradients();
   const ops::Variable output =
-      model.backbone->forward({latent, fixture.tensor("inputs/t", type), {captions, {}}, mask.get()});
+      model.backbone->forward({latent, fixture.tensor("inputs/t", type), {{captions, {}}, {}}, mask.get()});
 
   std::vector<double> weight = fixture.values("random/loss_weight");
   for (double& value : weight) value /= static_cast<double>(weight.size());

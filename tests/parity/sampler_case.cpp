@@ -15,7 +15,6 @@ void run_sampler(const Fixture& fixture, ReferenceModel& model, Comparison* comp
   request.shape = shape;
   request.captions.assign(captions.begin(), captions.end());
   request.caption_width = text[3];
-  request.null_caption = model.backbone->captions().null_features(text[2]);
   request.guidance = fixture.guidance();
   const auto denoiser = model.objective->denoiser(*model.backbone, request);
 
@@ -32,8 +31,9 @@ void run_sampler(const Fixture& fixture, ReferenceModel& model, Comparison* comp
     inputs.insert(inputs.end(), input.begin(), input.end());
     denoised.insert(denoised.end(), result.begin(), result.end());
   };
-  const std::vector<double> final = model.sampler->sample(*denoiser, fixture.values("inputs/latents"),
-                                                          model.config.at("steps").get<int>(), trace);
+  const NoiseSource start = [&](int) { return fixture.values("inputs/latents"); };
+  const std::vector<double> final =
+      model.sampler->sample(*denoiser, start, model.config.at("steps").get<int>(), trace);
   if (comparison == nullptr) return;
   comparison->check(Quantity::output, "outputs/call_sigma", sigmas, fixture.values("outputs/call_sigma"));
   comparison->check(Quantity::output, "outputs/call_input", inputs, fixture.values("outputs/call_input"));

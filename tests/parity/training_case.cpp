@@ -72,7 +72,7 @@ void run_training(const Fixture& fixture, ReferenceModel& model, Comparison* com
     const ObjectiveLoss loss =
         model.objective->loss(*model.backbone,
                               {tensor(latents.at(step), one),
-                               {ops::Variable(tensor(kept_captions, {batch, text[3], text[4]})), {}},
+                               {{ops::Variable(tensor(kept_captions, {batch, text[3], text[4]})), {}}, {}},
                                mask.get()},
                               {tensor(levels.at(step), {batch}), tensor(noises.at(step), one)});
     const std::vector<double> share(static_cast<std::size_t>(batch), 1.0 / static_cast<double>(batch));

@@ -4,10 +4,19 @@
 #include <cstdint>
 
 #include "nn/module.hpp"
+#include "plugin/slots/auxiliary_conditioner.hpp"
 #include "plugin/slots/caption_conditioner.hpp"
 #include "plugin/slots/masking.hpp"
 
 namespace tessera {
+
+/// Coordinates of the patches of a grid of n rows (or columns): u(i) = i / (n / base) / scale, so that every
+/// axis spans [0, base / scale).
+struct PositionGrid {
+  double scale = 1;
+  std::int64_t base = 0;  ///< patches along a side of the stage's square picture; 0: u(i) = i / scale
+  friend bool operator==(const PositionGrid&, const PositionGrid&) = default;
+};
 
 class Backbone : public nn::Module {
  public:
@@ -20,7 +29,7 @@ class Backbone : public nn::Module {
   struct Input {
     ops::Variable latent;  ///< [batch, channels, height, width], scaled for the network (c_in z)
     Tensor noise_level;    ///< [batch] or [1]: what the noise embedding reads (ln(sigma)/4, or t)
-    CaptionFeatures captions;
+    Condition condition;
     const TokenMask* mask = nullptr;  ///< tokens to drop in training; null for all
   };
   /// [batch, output_channels, height, width] in the residual type; removed patches are zero.
@@ -28,9 +37,12 @@ class Backbone : public nn::Module {
 
   [[nodiscard]] virtual std::int64_t patch_size() const = 0;
   [[nodiscard]] virtual std::int64_t output_channels() const = 0;
-  [[nodiscard]] virtual const CaptionConditioner& captions() const = 0;
-  /// Divides position coordinates, so that a finer grid spans the range that earlier stages saw.
-  virtual void set_position_scale(double scale) = 0;
+  /// Null when the model reads no captions.
+  [[nodiscard]] virtual const CaptionConditioner* captions() const = 0;
+  /// Null when the model has none.
+  [[nodiscard]] virtual const AuxiliaryConditioner* auxiliary() const = 0;
+  /// A finer grid may span the range that earlier stages saw.
+  virtual void set_positions(const PositionGrid& grid) = 0;
 };
 
 }  // namespace tessera

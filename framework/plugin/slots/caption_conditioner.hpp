@@ -2,15 +2,10 @@
 // Slot "caption-conditioner": caption features to cross-attention context and, for some models, a pooled
 // vector that joins the noise embedding.
 
-#include "nn/module.hpp"
+#include "nn/attention.hpp"
+#include "plugin/slots/condition.hpp"
 
 namespace tessera {
-
-/// Raw text features as the text encoder made them.
-struct CaptionFeatures {
-  ops::Variable features;             ///< [batch, length, caption width]
-  std::vector<std::int64_t> lengths;  ///< real tokens per caption; empty when every position counts
-};
 
 class CaptionConditioner : public nn::Module {
  public:
@@ -24,8 +19,8 @@ class CaptionConditioner : public nn::Module {
     double norm_eps = 1e-6;
   };
   struct Output {
-    ops::Variable context;  ///< [batch, length, width], for cross-attention
-    ops::Variable pooled;   ///< [batch, width]; undefined when the model adds none
+    nn::Context context;   ///< for cross-attention
+    ops::Variable pooled;  ///< [batch, width]; undefined when the model adds none
   };
   [[nodiscard]] virtual Output forward(const CaptionFeatures& captions) const = 0;
   /// Text features that stand for "no caption", [length, caption width] float32: what replaces a dropped

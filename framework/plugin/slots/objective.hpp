@@ -20,7 +20,7 @@ struct ObjectiveDraws {
 
 struct TrainingBatch {
   Tensor latents;  ///< [batch, channels, height, width] in the residual type
-  CaptionFeatures captions;
+  Condition condition;
   const TokenMask* mask = nullptr;
 };
 
@@ -29,12 +29,19 @@ struct ObjectiveLoss {
   std::map<std::string, Tensor> parts;  ///< what a parity test compares: "sigma", "noisy", "denoised", ...
 };
 
+struct Denoised {
+  std::vector<double> latent;  ///< x0
+  /// Where the log-variance of a reverse step lies between its smallest (0, the posterior's) and its largest
+  /// value (1, beta), per element; empty when the model predicts none (Nichol and Dhariwal 2021, eq. 15).
+  std::vector<double> log_variance_fraction;
+};
+
 /// Predicts the clean latent; the one currency between objectives and samplers.
 class Denoiser {
  public:
   virtual ~Denoiser() = default;
   /// x0 from x / alpha = x0 + sigma noise. x [batch, channels, height, width] float64 host values in and out.
-  [[nodiscard]] virtual std::vector<double> denoise(const std::vector<double>& x, double sigma) = 0;
+  [[nodiscard]] virtual Denoised denoise(const std::vector<double>& x, double sigma) = 0;
   [[nodiscard]] virtual const Shape& shape() const = 0;  ///< of x
   [[nodiscard]] virtual double sigma_min() const = 0;
   [[nodiscard]] virtual double sigma_max() const = 0;
@@ -43,10 +50,11 @@ class Denoiser {
 /// What to generate.
 struct DenoiserRequest {
   Shape shape;                  ///< [batch, channels, height, width]
-  std::vector<float> captions;  ///< [batch, length, caption_width]
+  std::vector<float> captions;  ///< [batch, length, caption_width]; empty for models without captions
   std::int64_t caption_width = 0;
-  std::vector<float> null_caption;  ///< [length, caption_width]; needed when guidance > 1
-  double guidance = 1;              ///< out = null + guidance (conditional - null); at most 1 means none
+  std::vector<std::int64_t> caption_lengths;  ///< real tokens [batch]; empty when every position counts
+  PictureFacts facts;
+  double guidance = 1;  ///< out = null + guidance (conditional - null); at most 1 means none
 };
 
 class Objective {

@@ -2,7 +2,7 @@
 // Slot "patch-mixer": transformer blocks that see every token before masking drops most of them
 // (deferred masking, MicroDiT section 3).
 
-#include "nn/module.hpp"
+#include "nn/attention.hpp"
 
 namespace tessera {
 
@@ -18,8 +18,8 @@ class PatchMixer : public nn::Module {
     double norm_eps = 1e-6;
     bool recompute = false;  ///< keep only block inputs for backward
   };
-  /// tokens [batch, tokens, width], context [batch, length, width] -> [batch, tokens, mixer width].
-  [[nodiscard]] virtual ops::Variable mix(const ops::Variable& tokens, const ops::Variable& context,
+  /// tokens [batch, tokens, width], context of `width` -> [batch, tokens, mixer width].
+  [[nodiscard]] virtual ops::Variable mix(const ops::Variable& tokens, const nn::Context& context,
                                           const ops::Variable& condition) const = 0;
   /// Back to the backbone's width, for the kept tokens only.
   [[nodiscard]] virtual ops::Variable leave(const ops::Variable& tokens) const = 0;

@@ -8,6 +8,10 @@
 
 namespace tessera {
 
+/// Standard normals of the denoiser's shape: draw 0 starts the process, later ones are for samplers that add
+/// noise on the way. A draw's numbers do not depend on which others were asked for.
+using NoiseSource = std::function<std::vector<double>(int draw)>;
+
 /// Watches a sampler; every member may be empty.
 struct SamplerTrace {
   std::function<void(int step, int steps, const std::vector<double>& state)> after_step;
@@ -21,11 +25,10 @@ class Sampler {
   struct Spec {};
   virtual ~Sampler() = default;
 
-  /// @param noise  standard normals of the denoiser's shape
   /// @param steps  0 for the sampler's own default
   /// @return the final latents
-  [[nodiscard]] virtual std::vector<double> sample(Denoiser& denoiser, const std::vector<double>& noise,
-                                                   int steps, const SamplerTrace& trace) const = 0;
+  [[nodiscard]] virtual std::vector<double> sample(Denoiser& denoiser, const NoiseSource& noise, int steps,
+                                                   const SamplerTrace& trace) const = 0;
   [[nodiscard]] virtual int default_steps() const = 0;
 };
 

@@ -215,6 +215,44 @@ TEST(Attention, NormalisesRowsThatComeWithStatistics) {
   }
 }
 
+TEST(Attention, PackedKeysEqualOneImageAtATime) {
+  AttentionShape s = make(3, 2, 40, 140, 24);
+  s.key_offsets = {0, 7, 8, 140};
+  for (const DType type : {DType::f64, DType::f32, DType::bf16}) {
+    const double tolerance = type == DType::f64 ? 1e-13 : type == DType::f32 ? 5e-6 : 2.5e-2;
+    const std::int64_t width = s.heads * s.head_dim;
+    const Tensor q = random_tensor({3, 40, width}, type, 1), g = random_tensor({3, 40, width}, type, 2),
+                 kv = random_tensor({140, 2 * width}, type, 3);
+    const DType sums = type == DType::f64 ? DType::f64 : DType::f32;
+    for (const Implementation& run : implementations) {
+      SCOPED_TRACE(std::string(run.name) + " " + name_of(type));
+      const auto rows = [&](const Tensor& tensor, std::int64_t offset = 0) {
+        return Tokens{&tensor, tensor.shape()[-1], offset};
+      };
+      const auto both = [&](const AttentionShape& shape, const Tensor& queries, const Tensor& keys,
+                            const Tensor& gradient) {
+        const Tensor out = Tensor::empty(queries.shape(), type), dq = Tensor::empty(queries.shape(), type),
+                     dkv = Tensor::empty(keys.shape(), type),
+                     lse = Tensor::empty({shape.batch, shape.heads, shape.queries}, sums);
+        run.forward(shape, rows(queries), rows(keys), rows(keys, width), rows(out), lse);
+        run.backward(shape, rows(queries), rows(keys), rows(keys, width), rows(out), lse, rows(gradient),
+                     rows(dq), rows(dkv), rows(dkv, width));
+        return std::vector<Tensor>{out, lse, dq, dkv};
+      };
+      const std::vector<Tensor> packed = both(s, q, kv, g);
+      for (std::int64_t b = 0; b < 3; ++b) {
+        const std::int64_t first = s.first_key(b), end = s.first_key(b + 1);
+        const std::vector<Tensor> alone = both(make(1, 2, 40, end - first, 24), q.slice(b, b + 1),
+                                               kv.slice(first, end), g.slice(b, b + 1));
+        for (std::size_t i = 0; i < 4; ++i) {
+          const Tensor part = i < 3 ? packed[i].slice(b, b + 1) : packed[i].slice(first, end);
+          test::expect_near(to_doubles(part), to_doubles(alone[i]), tolerance, "result " + std::to_string(i));
+        }
+      }
+    }
+  }
+}
+
 TEST(Attention, EveryHeadDimensionAndRaggedCountsWork) {
   for (std::int64_t d = 8; d <= 128; d += 3) check(make(1, 2, 11 + d % 7, 5 + d, d), DType::f32, 3e-6);
   for (std::int64_t n = 1; n <= 50; ++n) check(make(1, 1, n, 51 - n, 24), DType::f32, 3e-6);

@@ -86,11 +86,11 @@ TEST_F(GeneratorTest, positions_follow_the_stage_and_the_size) {
   Generator second(model_.registry, save(1), checkpoint::Weights::trained);
   Request request = model_.request();
   request.resolution = 16;
-  model_.components.backbone().set_position_scale(2.0);
+  model_.components.backbone().set_positions({.scale = 2.0});
   EXPECT_EQ(second.generate(request)[0].image,
             generate(model_.components.backbone(), model_.components, request)[0].image);
   request.resolution = 8;  // half the stage's side: the same range with half the points
-  model_.components.backbone().set_position_scale(1.0);
+  model_.components.backbone().set_positions({.scale = 1.0});
   EXPECT_EQ(second.generate(request)[0].image,
             generate(model_.components.backbone(), model_.components, request)[0].image);
 }

@@ -101,12 +101,51 @@ TEST(CrossAttention, MatchesPlainLoops) {
   for (const auto& [type, tolerance] : precisions) {
     for (const bool normalise : {false, true}) {
       const Tensor q = random_tensor({2, 10, 64}, type, 1), kv = random_tensor({2, 77, 128}, type, 2);
-      const Variable y = cross_attention(Variable(q), Variable(kv), options(2, normalise));
+      const Variable y = cross_attention(Variable(q), Variable(kv), {}, options(2, normalise));
       test::expect_near(to_doubles(y.value()),
                         plain_attention(to_doubles(q), columns(kv, 0, 64), columns(kv, 64, 64), 2, 10, 77, 2,
                                         64, normalise),
                         tolerance, name_of(type));
     }
+  }
+}
+
+TEST(CrossAttention, PackedContextsEqualOneImageAtATime) {
+  const std::vector<std::int64_t> offsets{0, 5, 6, 83};
+  for (const auto& [type, tolerance] : precisions) {
+    for (const bool normalise : {false, true}) {
+      const Tensor q = random_tensor({3, 10, 64}, type, 1), kv = random_tensor({83, 128}, type, 2);
+      const std::vector<double> y =
+          to_doubles(cross_attention(Variable(q), Variable(kv), offsets, options(2, normalise)).value());
+      for (std::size_t b = 0; b < 3; ++b) {
+        const std::int64_t count = offsets[b + 1] - offsets[b];
+        const Tensor own = kv.slice(offsets[b], offsets[b + 1]);
+        const auto image = static_cast<std::int64_t>(b);
+        const std::vector<double> expected = plain_attention(
+            to_doubles(q.slice(image, image + 1)), columns(own.view({1, count, 128}), 0, 64),
+            columns(own.view({1, count, 128}), 64, 64), 1, 10, static_cast<std::size_t>(count), 2, 64, normalise);
+        const auto first = y.begin() + static_cast<std::ptrdiff_t>(b * 640);
+        test::expect_near({first, first + 640}, expected, tolerance, name_of(type));
+      }
+    }
+  }
+}
+
+TEST(CrossAttention, GradientsOfPackedContextsMatchFiniteDifferences) {
+  for (const bool normalise : {false, true}) {
+    const test::Function f = [&](const std::vector<Variable>& x) {
+      return cross_attention(x[0], x[1], {0, 4, 5, 11}, options(3, normalise));
+    };
+    test::expect_gradients(
+        f, {random_tensor({3, 5, 24}, DType::f64, 4), random_tensor({11, 48}, DType::f64, 5)});
+  }
+}
+
+TEST(CrossAttention, RefusesOffsetsThatDoNotFit) {
+  const Variable q(random_tensor({2, 3, 16}, DType::f32, 1)), kv(random_tensor({6, 32}, DType::f32, 2));
+  for (const std::vector<std::int64_t>& offsets : std::vector<std::vector<std::int64_t>>{
+           {0, 6}, {0, 2, 5}, {1, 2, 6}, {0, 0, 6}, {0, 7, 6}}) {
+    EXPECT_THROW((void)cross_attention(q, kv, offsets, options(2, false)), Error);
   }
 }
 
@@ -122,7 +161,7 @@ TEST(SelfAttention, GradientsMatchFiniteDifferences) {
 TEST(CrossAttention, GradientsMatchFiniteDifferences) {
   for (const bool normalise : {false, true}) {
     const test::Function f = [&](const std::vector<Variable>& x) {
-      return cross_attention(x[0], x[1], options(3, normalise));
+      return cross_attention(x[0], x[1], {}, options(3, normalise));
     };
     test::expect_gradients(
         f, {random_tensor({2, 5, 24}, DType::f64, 4), random_tensor({2, 11, 48}, DType::f64, 5)});
@@ -131,7 +170,7 @@ TEST(CrossAttention, GradientsMatchFiniteDifferences) {
 
 TEST(CrossAttention, AContextUsedTwiceGetsBothGradients) {
   const test::Function f = [&](const std::vector<Variable>& x) {
-    return cross_attention(cross_attention(x[0], x[1], options(2, true)), x[1], options(4, false));
+    return cross_attention(cross_attention(x[0], x[1], {}, options(2, true)), x[1], {}, options(4, false));
   };
   test::expect_gradients(
       f, {random_tensor({1, 4, 16}, DType::f64, 9), random_tensor({1, 6, 32}, DType::f64, 10)});
@@ -140,11 +179,11 @@ TEST(CrossAttention, AContextUsedTwiceGetsBothGradients) {
 TEST(CrossAttention, AConstantSideGetsNoGradient) {
   const Tensor q = random_tensor({1, 3, 16}, DType::f64, 1), kv = random_tensor({1, 4, 32}, DType::f64, 2);
   const test::Function queries = [&](const std::vector<Variable>& x) {
-    return cross_attention(x[0], Variable(kv), options(2, true));
+    return cross_attention(x[0], Variable(kv), {}, options(2, true));
   };
   test::expect_gradients(queries, {q});
   const test::Function context = [&](const std::vector<Variable>& x) {
-    return cross_attention(Variable(q), x[0], options(2, true));
+    return cross_attention(Variable(q), x[0], {}, options(2, true));
   };
   test::expect_gradients(context, {kv});
 }
@@ -188,7 +227,7 @@ TEST(Attention, RefusesShapesThatDoNotFit) {
                Error);
   EXPECT_THROW((void)self_attention(Variable(random_tensor({4, 30}, DType::f32, 1)), options(1, false)),
                Error);
-  EXPECT_THROW((void)cross_attention(x, x, options(1, false)), Error);
+  EXPECT_THROW((void)cross_attention(x, x, {}, options(1, false)), Error);
 }
 
 }  // namespace
