@@ -122,7 +122,7 @@ TEST(Plan, activations_are_what_a_real_step_takes) {
     const std::size_t before = memory_statistics().current - latents.bytes() - draws.level.bytes() -
                                draws.noise.bytes() - captions.bytes();
     const ObjectiveLoss loss = model.components.objective().loss(
-        model.components.backbone(), {latents, {ops::Variable(captions), {}}, nullptr}, draws);
+        model.components.backbone(), {latents, {{ops::Variable(captions), {}}, {}}, nullptr}, draws);
     ops::backward(loss.per_image, Tensor::zeros({batch}, DType::f32));
     const auto measured = static_cast<double>(memory_statistics().peak - before);
     if (pass == 1) {
