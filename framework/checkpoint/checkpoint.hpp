@@ -3,8 +3,9 @@
 // ranks that wrote it. Under its final name it is complete, synced and read back once; every byte of it is
 // covered by a checksum that is checked before HDF5 or a tensor sees the byte.
 //
-//   /<arena>/<official parameter name>  f32|f64, the parameter's global shape; arenas: model, average (when a
-//                                       running average is kept), first_moment, second_moment
+//   /<arena>/<official parameter name>  f32|f64, the parameter's global shape; arenas: model (every
+//                                       parameter), and of the trainable ones first_moment, second_moment and
+//                                       average (when a running average is kept)
 //   /checksums   u32, CRC32C of each tensor's bytes, in the order of /names
 //   /names, /config, /plugins           strings: paths of the tensors; the resolved configuration; "name
 //                                       version" of every plugin
@@ -40,7 +41,8 @@ struct RunState {
   std::int64_t loss_steps = 0;
 };
 
-/// An arena with the layout of a ParameterStore, and the group of the file that holds its tensors.
+/// An arena with the layout of a ParameterStore or of its trainable prefix, and the group of the file that
+/// holds its tensors.
 struct NamedArena {
   std::string group;
   Tensor arena;
@@ -89,8 +91,8 @@ enum class Weights : std::uint8_t {
   average,   ///< an Error when the file has none
   preferred  ///< the average when it is active, else the trained ones
 };
-/// Fills the values of a materialised store, and its compute copy, for sampling. No MPI: every process reads
-/// the file by itself.
+/// Fills the values of a materialised store, and its compute copy, for sampling. What is not trainable has
+/// no average and comes from the model. No MPI: every process reads the file by itself.
 Description load_weights(const std::filesystem::path& file, nn::ParameterStore& store,
                          Weights which = Weights::preferred);
 

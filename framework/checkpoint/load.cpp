@@ -11,33 +11,29 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   return Shape(shape.begin(), shape.end()).to_string();
 }
 
-/// The entry of every tensor of the arenas, in the order of arenas, then slots.
+/// The entry of every tensor.
 std::vector<const TensorEntry*> find_entries(const Description& description,
                                              const std::filesystem::path& file,
-                                             const nn::ParameterStore& store,
-                                             const std::vector<NamedArena>& arenas) {
+                                             const std::vector<PlacedTensor>& tensors) {
   std::map<std::string, const TensorEntry*> by_name;
   for (const TensorEntry& entry : description.tensors) by_name[entry.name] = &entry;
   std::vector<const TensorEntry*> entries;
-  for (const NamedArena& arena : arenas) {
-    for (const nn::ParameterSlot& slot : store.slots()) {
-      const std::string name = arena.group + "/" + slot.name;
-      const auto found = by_name.find(name);
-      const char* remedy =
-          "Load it with the [model] tables that it was trained with: `tessera checkpoint show` prints them.";
-      if (found == by_name.end()) {
-        throw Error("this checkpoint has no tensor '" + name + "', which the configured model needs.",
-                    file.string(), remedy);
-      }
-      const TensorEntry& entry = *found->second;
-      const Shape& shape = slot.parameter->shape();
-      if (entry.shape != std::vector<std::int64_t>(shape.begin(), shape.end())) {
-        throw Error("the tensor '" + name + "' is " + shape_text(entry.shape) + " in this checkpoint and " +
-                        shape.to_string() + " in the configured model.",
-                    file.string(), remedy);
-      }
-      entries.push_back(&entry);
+  for (const PlacedTensor& tensor : tensors) {
+    const auto found = by_name.find(tensor.name);
+    const char* remedy =
+        "Load it with the [model] tables that it was trained with: `tessera checkpoint show` prints them.";
+    if (found == by_name.end()) {
+      throw Error("this checkpoint has no tensor '" + tensor.name + "', which the configured model needs.",
+                  file.string(), remedy);
     }
+    const TensorEntry& entry = *found->second;
+    const Shape& shape = tensor.slot->parameter->shape();
+    if (entry.shape != std::vector<std::int64_t>(shape.begin(), shape.end())) {
+      throw Error("the tensor '" + tensor.name + "' is " + shape_text(entry.shape) +
+                      " in this checkpoint and " + shape.to_string() + " in the configured model.",
+                  file.string(), remedy);
+    }
+    entries.push_back(&entry);
   }
   return entries;
 }
@@ -72,18 +68,14 @@ std::uint32_t read_part(const io::File& file, const TensorEntry& entry, comm::Sl
 /// @return the checksums of the parts that rank `rank` of `ranks` read.
 std::vector<std::uint32_t> read_parts(const std::filesystem::path& path,
                                       const std::vector<const TensorEntry*>& entries,
-                                      const nn::ParameterStore& store, const std::vector<NamedArena>& arenas,
-                                      int rank, int ranks) {
+                                      const std::vector<PlacedTensor>& tensors, int rank, int ranks) {
   const io::File file = io::File::open_read(path.string());
   std::vector<std::uint32_t> checksums;
-  for (const NamedArena& arena : arenas) {
-    const DType type = arena.arena.dtype();
-    auto* base = static_cast<char*>(arena.arena.raw());
-    for (const nn::ParameterSlot& slot : store.slots()) {
-      const comm::Slice part = part_of(store, slot, rank, ranks);
-      char* to = base + (static_cast<std::size_t>(slot.offset) + part.begin) * size_of(type);
-      checksums.push_back(read_part(file, *entries[checksums.size()], part, type, to));
-    }
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const PlacedTensor& tensor = tensors[i];
+    const comm::Slice part = part_of(tensor, rank, ranks);
+    checksums.push_back(read_part(file, *entries[i], part, tensor.arena.dtype(),
+                                  tensor.data() + part.begin * tensor.element_bytes()));
   }
   return checksums;
 }
@@ -101,17 +93,16 @@ void compare(const std::filesystem::path& path, const std::vector<const TensorEn
 
 void load(const Description& description, const std::filesystem::path& path, const nn::ParameterStore& store,
           const std::vector<NamedArena>& arenas, const comm::Communicator& sharers) {
+  const std::vector<PlacedTensor> tensors = tensors_of(store, arenas);
   std::vector<const TensorEntry*> entries;
   std::vector<std::uint32_t> parts;
   sharers.together([&] {
-    entries = find_entries(description, path, store, arenas);
-    parts = read_parts(path, entries, store, arenas, sharers.rank(), sharers.size());
+    entries = find_entries(description, path, tensors);
+    parts = read_parts(path, entries, tensors, sharers.rank(), sharers.size());
   });
   std::vector<std::size_t> element_bytes;
-  for (std::size_t i = 0; i < arenas.size(); ++i) {
-    element_bytes.push_back(size_of(entries[i * store.slots().size()]->type));
-  }
-  compare(path, entries, whole_checksums(parts, element_bytes, store, &sharers));
+  for (const TensorEntry* entry : entries) element_bytes.push_back(size_of(entry->type));
+  compare(path, entries, whole_checksums(parts, tensors, element_bytes, sharers));
 }
 
 Description load_weights(const std::filesystem::path& path, nn::ParameterStore& store, Weights which) {
@@ -122,9 +113,13 @@ Description load_weights(const std::filesystem::path& path, nn::ParameterStore& 
                 "Sample with the trained weights, or train a stage with ema_smoothing.");
   }
   const bool average = which != Weights::trained && has_average;
-  const std::vector<NamedArena> arenas{{average ? "average" : "model", store.values()}};
-  const std::vector<const TensorEntry*> entries = find_entries(description, path, store, arenas);
-  compare(path, entries, read_parts(path, entries, store, arenas, 0, 1));
+  std::vector<PlacedTensor> tensors = tensors_of(store, {{"model", store.values()}});
+  for (PlacedTensor& tensor : tensors) {
+    // What is not trained has no average: its value is the trained model's.
+    if (average && tensor.slot->trainable) tensor.name = "average/" + tensor.slot->name;
+  }
+  const std::vector<const TensorEntry*> entries = find_entries(description, path, tensors);
+  compare(path, entries, read_parts(path, entries, tensors, 0, 1));
   store.refresh_compute_copy();
   return description;
 }

@@ -12,7 +12,7 @@ namespace {
 /// What all ranks must know of the file that rank 0 made.
 struct Plan {
   std::string path;
-  std::vector<io::Extent> tensors;  // in the order of arenas, then slots
+  std::vector<io::Extent> tensors;
   io::Extent checksums;
   std::uint64_t user_block = 0;
 };
@@ -38,28 +38,27 @@ void write_state(io::Hdf5File& file, const RunState& state) {
 }
 
 /// Makes the file with everything but the tensors' bytes, and takes their disk space.
-Plan prepare(const std::string& path, const RunState& state, const nn::ParameterStore& store,
-             const std::vector<NamedArena>& arenas) {
-  const std::size_t count = arenas.size() * store.slots().size();
+Plan prepare(const std::string& path, const RunState& state, const std::vector<PlacedTensor>& tensors) {
+  const std::size_t count = tensors.size();
   Plan plan{path, {}, {}, io::seal_bytes(count)};
   // HDF5 does not survive a disk that fills up under it (the process crashes when it ends), so all of the
   // space that the file can need is taken, and given back, before HDF5 begins. Per tensor: alignment,
   // headers, name.
   std::uint64_t bytes = plan.user_block + 8192 * count + 2 * state.config.size() + (std::uint64_t{64} << 10);
-  for (const NamedArena& arena : arenas) bytes += arena.arena.bytes();
+  for (const PlacedTensor& tensor : tensors) {
+    bytes += static_cast<std::size_t>(tensor.slot->count) * tensor.element_bytes();
+  }
   io::require_free_space(io::folder_of(path), bytes, "this checkpoint");
   io::File::create(path).reserve({0, bytes});
 
   io::Hdf5File file = io::Hdf5File::create(path, {.user_block = plan.user_block, .alignment = 4096});
   write_state(file, state);
   std::vector<std::string> names;
-  for (const NamedArena& arena : arenas) {
-    for (const nn::ParameterSlot& slot : store.slots()) {
-      names.push_back(arena.group + "/" + slot.name);
-      const Shape& shape = slot.parameter->shape();
-      const std::vector<std::uint64_t> extents(shape.begin(), shape.end());
-      plan.tensors.push_back(file.create_dataset("/" + names.back(), stored(arena.arena.dtype()), extents));
-    }
+  for (const PlacedTensor& tensor : tensors) {
+    names.push_back(tensor.name);
+    const Shape& shape = tensor.slot->parameter->shape();
+    const std::vector<std::uint64_t> extents(shape.begin(), shape.end());
+    plan.tensors.push_back(file.create_dataset("/" + tensor.name, stored(tensor.arena.dtype()), extents));
   }
   file.write_strings("/names", names);
   const std::uint64_t checksums = names.size();
@@ -79,37 +78,27 @@ void share(Plan& plan, std::size_t tensors, const comm::Communicator& world) {
 }
 
 /// Writes this rank's parts and reads them back. @return their checksums.
-std::vector<std::uint32_t> write_parts(const Plan& plan, const nn::ParameterStore& store,
-                                       const std::vector<NamedArena>& arenas,
+std::vector<std::uint32_t> write_parts(const Plan& plan, const std::vector<PlacedTensor>& tensors,
                                        const comm::Communicator& world) {
   const io::File file = io::File::open_update(plan.path);
   std::vector<std::uint32_t> checksums;
-  std::vector<char> back;
-  for (const NamedArena& arena : arenas) {
-    const std::size_t size = size_of(arena.arena.dtype());
-    const auto* base = static_cast<const char*>(arena.arena.raw());
-    for (const nn::ParameterSlot& slot : store.slots()) {
-      const comm::Slice part = part_of(store, slot, world.rank(), world.size());
-      const char* from = base + (static_cast<std::size_t>(slot.offset) + part.begin) * size;
-      const std::size_t bytes = part.size() * size;
-      const std::uint64_t offset = plan.tensors[checksums.size()].offset + part.begin * size;
-      if (bytes > 0) file.write_at(from, bytes, offset);
-      checksums.push_back(crc32c(from, bytes));
-    }
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const comm::Slice part = part_of(tensors[i], world.rank(), world.size());
+    const std::size_t skipped = part.begin * tensors[i].element_bytes();
+    const std::size_t bytes = part.size() * tensors[i].element_bytes();
+    const char* from = tensors[i].data() + skipped;
+    if (bytes > 0) file.write_at(from, bytes, plan.tensors[i].offset + skipped);
+    checksums.push_back(crc32c(from, bytes));
   }
   if (!world.on_one_node()) file.sync();  // else rank 0 does, for all
-  std::size_t i = 0;
-  for (const NamedArena& arena : arenas) {
-    const std::size_t size = size_of(arena.arena.dtype());
-    for (const nn::ParameterSlot& slot : store.slots()) {
-      const comm::Slice part = part_of(store, slot, world.rank(), world.size());
-      back.resize(part.size() * size);
-      file.read_at(back.data(), back.size(), plan.tensors[i].offset + part.begin * size);
-      if (crc32c(back.data(), back.size()) != checksums[i]) {
-        throw Error("what was written to the checkpoint reads back differently.", plan.path,
-                    "Check the disk; the checkpoints before this one were left alone.");
-      }
-      ++i;
+  std::vector<char> back;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const comm::Slice part = part_of(tensors[i], world.rank(), world.size());
+    back.resize(part.size() * tensors[i].element_bytes());
+    file.read_at(back.data(), back.size(), plan.tensors[i].offset + part.begin * tensors[i].element_bytes());
+    if (crc32c(back.data(), back.size()) != checksums[i]) {
+      throw Error("what was written to the checkpoint reads back differently.", plan.path,
+                  "Check the disk; the checkpoints before this one were left alone.");
     }
   }
   return checksums;
@@ -119,20 +108,21 @@ std::vector<std::uint32_t> write_parts(const Plan& plan, const nn::ParameterStor
 
 void save(const std::filesystem::path& path, const RunState& state, const nn::ParameterStore& store,
           const std::vector<NamedArena>& arenas, const comm::Communicator& world) {
+  const std::vector<PlacedTensor> tensors = tensors_of(store, arenas);
   std::optional<io::FileReplacement> replacement;
   Plan plan;
   world.together([&] {
     if (world.rank() != 0) return;
     replacement.emplace(path.string());
-    plan = prepare(replacement->temporary_path(), state, store, arenas);
+    plan = prepare(replacement->temporary_path(), state, tensors);
   });
-  share(plan, arenas.size() * store.slots().size(), world);
+  share(plan, tensors.size(), world);
 
   std::vector<std::uint32_t> parts;
-  world.together([&] { parts = write_parts(plan, store, arenas, world); });
+  world.together([&] { parts = write_parts(plan, tensors, world); });
   std::vector<std::size_t> element_bytes;
-  for (const NamedArena& arena : arenas) element_bytes.push_back(size_of(arena.arena.dtype()));
-  const std::vector<std::uint32_t> checksums = whole_checksums(parts, element_bytes, store, &world);
+  for (const PlacedTensor& tensor : tensors) element_bytes.push_back(tensor.element_bytes());
+  const std::vector<std::uint32_t> checksums = whole_checksums(parts, tensors, element_bytes, world);
 
   world.together([&] {
     if (world.rank() != 0) return;

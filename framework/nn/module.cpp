@@ -9,6 +9,15 @@ Precision Precision::named(const std::string& name) {
   throw Error("unknown precision '" + name + "'", {}, "use float32, bfloat16 or float64");
 }
 
+void Parameter::set_trainable(bool trainable) {
+  if (master_.defined() && trainable != options_.trainable) {
+    throw Error("the parameter '" + name_ + "' cannot be " + (trainable ? "thawed" : "frozen") +
+                    ": it has memory already",
+                {}, "freeze a model before its ParameterStore gives it memory");
+  }
+  options_.trainable = trainable;
+}
+
 Parameter& Module::declare(std::string name, Shape shape, Initializer initializer, ParameterOptions options) {
   return own_.emplace_back(std::move(name), shape, initializer, options);
 }
@@ -29,6 +38,10 @@ std::vector<NamedParameter> Module::parameters(const std::string& prefix) {
 void Module::set_precision(const Precision& precision) {
   precision_ = precision;
   for (const auto& [name, child] : children_) child->set_precision(precision);
+}
+
+void freeze(Module& module) {
+  for (const NamedParameter& named : module.parameters()) named.parameter->set_trainable(false);
 }
 
 }  // namespace tessera::nn

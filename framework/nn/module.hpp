@@ -28,9 +28,12 @@ struct Precision {
 struct ParameterOptions {
   double learning_rate_factor = 1;  ///< multiplies the learning rate (experts: 0.5 in the MicroDiT paper)
   bool expert = false;              ///< counted as inactive for the tokens that other experts serve
+  /// Otherwise a constant: initialised, saved and loaded under its name, but without gradient, moments and
+  /// running average. Operations then leave out what only its gradient would need.
+  bool trainable = true;
 };
 
-/// One trainable tensor. Between construction and ParameterStore::materialise it has no memory.
+/// One tensor of the state dict. Between construction and ParameterStore::materialise it has no memory.
 class Parameter {
  public:
   Parameter(std::string name, Shape shape, Initializer initializer, ParameterOptions options)
@@ -43,8 +46,12 @@ class Parameter {
   void set_learning_rate_factor(double factor) { options_.learning_rate_factor = factor; }
   /// Replaces the initialiser; only before memory is given.
   void set_initializer(Initializer initializer) { initializer_ = initializer; }
+  /// Adapters freeze a module that is built already.
+  /// @throws Error when the parameter has memory: the arenas are laid out by this.
+  void set_trainable(bool trainable);
 
-  /// The weight in the compute type, and in the parameter type; both feed one gradient.
+  /// The weight in the compute type, and in the parameter type; both feed one gradient, and are constants
+  /// when the parameter is not trainable.
   [[nodiscard]] const ops::Variable& value() const { return compute_; }
   [[nodiscard]] const ops::Variable& master() const { return master_; }
 
@@ -89,5 +96,8 @@ class Module {
   std::vector<std::pair<std::string, Module*>> children_;
   Precision precision_;
 };
+
+/// Makes every parameter below `module` a constant. @throws Error as Parameter::set_trainable does.
+void freeze(Module& module);
 
 }  // namespace tessera::nn

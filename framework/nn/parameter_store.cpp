@@ -5,31 +5,57 @@
 #include "ops/accumulate.hpp"
 
 namespace tessera::nn {
+namespace {
+
+std::int64_t count_of(std::span<const ParameterSlot> slots) {
+  std::int64_t count = 0;
+  for (const ParameterSlot& slot : slots) count += slot.count;
+  return count;
+}
+
+}  // namespace
 
 ParameterStore::ParameterStore(Module& model) : model_(model) {
   const std::vector<NamedParameter> named = model.parameters();
   std::set<std::string> seen;
-  // Declaration follows the forward pass closely, so its reverse is the order in which gradients complete.
-  for (auto it = named.rbegin(); it != named.rend(); ++it) {
-    if (!seen.insert(it->name).second) throw Error("two parameters have the name '" + it->name + "'");
-    const std::int64_t count = it->parameter->shape().numel();
-    slots_.push_back({it->name, it->parameter, elements_, count});
-    elements_ += (count + alignment - 1) / alignment * alignment;
+  for (const NamedParameter& parameter : named) {
+    if (!seen.insert(parameter.name).second) {
+      throw Error("two parameters have the name '" + parameter.name + "'");
+    }
   }
+  // Declaration follows the forward pass closely, so its reverse is the order in which gradients complete.
+  const auto append = [&](bool trainable) {
+    for (auto it = named.rbegin(); it != named.rend(); ++it) {
+      if (it->parameter->options().trainable != trainable) continue;
+      const std::int64_t count = it->parameter->shape().numel();
+      slots_.push_back({it->name, it->parameter, elements_, count, trainable});
+      elements_ += (count + alignment - 1) / alignment * alignment;
+    }
+  };
+  append(true);
+  trainable_slots_ = slots_.size();
+  trainable_elements_ = elements_;
+  append(false);
 }
 
 void ParameterStore::materialise(const Precision& precision, const ArenaMaker& maker) {
   precision_ = precision;
   model_.set_precision(precision);
-  const auto make = [&](const std::string& role, DType type) {
-    return maker ? maker(role, elements_, type) : Tensor::zeros({elements_}, type);
+  const auto make = [&](const std::string& role, std::int64_t elements, DType type) {
+    return maker ? maker(role, elements, type) : Tensor::zeros({elements}, type);
   };
-  values_ = make("values", precision.parameter);
-  gradients_ = make("gradients", precision.parameter);
-  if (precision.compute != precision.parameter) compute_ = make("compute", precision.compute);
+  for (const ParameterSlot& slot : slots_) {
+    if (slot.parameter->options().trainable == slot.trainable) continue;
+    throw Error("the parameter '" + slot.name + "' was frozen or thawed after its place was settled", {},
+                "freeze a model before its ParameterStore is made");
+  }
+  values_ = make("values", elements_, precision.parameter);
+  gradients_ = make("gradients", trainable_elements_, precision.parameter);
+  if (precision.compute != precision.parameter) compute_ = make("compute", elements_, precision.compute);
   for (const ParameterSlot& slot : slots_) {
     Parameter& parameter = *slot.parameter;
-    parameter.master_ = ops::Variable::leaf(view(values_, slot), view(gradients_, slot));
+    parameter.master_ = slot.trainable ? ops::Variable::leaf(view(values_, slot), view(gradients_, slot))
+                                       : ops::Variable(view(values_, slot));
     parameter.compute_ = compute_.defined() ? ops::Variable(view(compute_, slot), parameter.master_.node())
                                             : parameter.master_;
   }
@@ -50,28 +76,37 @@ const ParameterSlot& ParameterStore::slot(const std::string& name) const {
   throw Error("the model has no parameter '" + name + "'");
 }
 
-std::int64_t ParameterStore::trainable_parameters() const {
-  std::int64_t count = 0;
-  for (const ParameterSlot& slot : slots_) count += slot.count;
-  return count;
+std::span<const ParameterSlot> ParameterStore::slots_in(std::int64_t elements) const {
+  if (elements == elements_) return slots_;
+  if (elements == trainable_elements_) return trainable_slots();
+  throw Error("an arena of " + std::to_string(elements) + " elements does not suit a model of " +
+              std::to_string(elements_) + ", of which " + std::to_string(trainable_elements_) +
+              " are trainable");
 }
 
+std::int64_t ParameterStore::trainable_parameters() const { return count_of(trainable_slots()); }
+
+std::int64_t ParameterStore::frozen_parameters() const { return count_of(slots_) - trainable_parameters(); }
+
 Tensor ParameterStore::view(const Tensor& arena, const ParameterSlot& slot) const {
+  if (!slot.trainable && arena.numel() != elements_) {
+    throw Error("the parameter '" + slot.name + "' is not trainable: it has only a value");
+  }
   return arena.slice(slot.offset, slot.offset + slot.count).view(slot.parameter->shape());
 }
 
 void ParameterStore::clear_gradients() {
-  for (const ParameterSlot& slot : slots_) slot.parameter->master().node()->clear_gradient();
+  for (const ParameterSlot& slot : trainable_slots()) slot.parameter->master().node()->clear_gradient();
 }
 
 void ParameterStore::zero_missing_gradients() {
-  for (const ParameterSlot& slot : slots_) {
+  for (const ParameterSlot& slot : trainable_slots()) {
     if (!slot.parameter->master().node()->has_gradient()) view(gradients_, slot).fill_zero();
   }
 }
 
 void ParameterStore::clear_uses() {
-  for (const ParameterSlot& slot : slots_) slot.parameter->master().node()->clear_uses();
+  for (const ParameterSlot& slot : trainable_slots()) slot.parameter->master().node()->clear_uses();
 }
 
 void ParameterStore::refresh_compute_copy(std::int64_t begin, std::int64_t end) {

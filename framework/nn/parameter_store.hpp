@@ -1,10 +1,12 @@
 #pragma once
-// Invariant: all parameters of a model lie in one flat arena, and their gradients in a second one with the
-// same layout, ordered by backward (the parameter whose gradient is complete first comes first). Tensors are
-// views into the arenas, so the optimizer, the reduction and sharding work on flat ranges.
+// Invariant: all parameters of a model lie in one flat arena, the trainable ones first, ordered by backward
+// (the parameter whose gradient is complete first comes first). What only training has (gradients, moments,
+// the running average) lies in arenas with the layout of that trainable prefix. Tensors are views into the
+// arenas, so the optimizer, the reduction and sharding work on flat ranges.
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,6 +20,7 @@ struct ParameterSlot {
   Parameter* parameter;
   std::int64_t offset;  ///< in elements; a multiple of ParameterStore::alignment
   std::int64_t count;   ///< elements; the gap to the next slot is zero in every arena
+  bool trainable;
 };
 
 /// Gives the memory of an arena of `elements` elements; lets ranks of a node share it.
@@ -27,31 +30,42 @@ class ParameterStore {
  public:
   static constexpr std::int64_t alignment = 16;  ///< elements: a cache line of float32
 
-  /// Lists the parameters of `model` in arena order. Takes no memory.
+  /// Lists the parameters of `model` in arena order. Takes no memory. Which are trainable is settled here.
   /// @throws Error when two parameters have one name.
   explicit ParameterStore(Module& model);
 
   /// Gives every parameter memory (meta tensors inside a MetaScope) and binds the tree to `precision`.
-  /// Values are uninitialised. Roles: "values", "gradients", and "compute" when the compute type differs.
+  /// Values are uninitialised. Roles: "values", "gradients" (of the trainable prefix), and "compute" when the
+  /// compute type differs. @throws Error when a parameter was frozen or thawed since it was listed.
   void materialise(const Precision& precision, const ArenaMaker& maker = {});
   /// Fills every parameter with its initial value, and the gaps with zeros.
   void initialize(std::uint64_t seed);
 
   [[nodiscard]] const std::vector<ParameterSlot>& slots() const { return slots_; }
+  [[nodiscard]] std::span<const ParameterSlot> trainable_slots() const {
+    return std::span(slots_).first(trainable_slots_);
+  }
+  /// Those that have a part in an arena of `elements` elements: all, or the trainable ones.
+  /// @throws Error when it has the size of neither.
+  [[nodiscard]] std::span<const ParameterSlot> slots_in(std::int64_t elements) const;
   /// @throws Error when there is no such parameter.
   [[nodiscard]] const ParameterSlot& slot(const std::string& name) const;
   [[nodiscard]] std::int64_t arena_elements() const { return elements_; }
+  /// Of the prefix of the arena that holds the trainable parameters.
+  [[nodiscard]] std::int64_t trainable_elements() const { return trainable_elements_; }
   [[nodiscard]] std::int64_t trainable_parameters() const;
+  [[nodiscard]] std::int64_t frozen_parameters() const;
   [[nodiscard]] const Precision& precision() const { return precision_; }
 
   [[nodiscard]] const Tensor& values() const { return values_; }        ///< [arena_elements]
-  [[nodiscard]] const Tensor& gradients() const { return gradients_; }  ///< [arena_elements]
+  [[nodiscard]] const Tensor& gradients() const { return gradients_; }  ///< [trainable_elements]
   /// The view of one parameter in an arena with this layout.
+  /// @throws Error when the arena has the trainable parameters only, and this is none.
   [[nodiscard]] Tensor view(const Tensor& arena, const ParameterSlot& slot) const;
 
   /// Forgets all gradients; memory is not touched until something is written.
   void clear_gradients();
-  /// Writes zeros to gradients that backward did not reach, so that the whole arena is valid.
+  /// Writes zeros to gradients that backward did not reach, so that all of them are valid.
   void zero_missing_gradients();
   /// Forgets first uses; call before each forward whose backward starts reductions.
   void clear_uses();
@@ -61,8 +75,10 @@ class ParameterStore {
 
  private:
   Module& model_;
-  std::vector<ParameterSlot> slots_;
+  std::vector<ParameterSlot> slots_;  // trainable_slots_ trainable ones, then the others
+  std::size_t trainable_slots_ = 0;
   std::int64_t elements_ = 0;
+  std::int64_t trainable_elements_ = 0;
   Precision precision_;
   Tensor values_;
   Tensor gradients_;

@@ -1,5 +1,6 @@
 #include "ops/graph.hpp"
 
+#include <algorithm>
 #include <queue>
 #include <unordered_set>
 #include <utility>
@@ -11,6 +12,7 @@ namespace {
 
 thread_local bool no_grad = false;
 thread_local std::uint64_t order_counter = 0;
+thread_local std::uint64_t differentiable_operations = 0;  // recorded or not
 thread_local int backward_depth = 0;
 thread_local BackwardProgress progress;
 
@@ -77,6 +79,7 @@ Variable record(Tensor value, const std::vector<Variable>& inputs, Backward back
     // Uses count even when nothing is recorded: a recomputed region uses its parameters too.
     if (node->is_leaf() && order < node->first_use_) node->first_use_ = order;
   }
+  if (differentiable) ++differentiable_operations;
   if (!differentiable || !grad_enabled()) return Variable(std::move(value));
   auto node = std::make_shared<Node>(value.shape(), value.dtype());
   node->order_ = order;
@@ -138,11 +141,16 @@ Variable recompute(const std::function<Variable(const std::vector<Variable>&)>& 
                    const std::vector<Variable>& inputs) {
   if (!grad_enabled()) return body(inputs);
   Tensor value;
+  const std::uint64_t before = differentiable_operations;
   {
     const NoGradScope scope;
     value = body(inputs).value();
   }
-  // The region has parameters of its own: it needs a backward even when no input does.
+  // Constant inputs and frozen parameters alone: nothing would come of running it again.
+  const bool constant =
+      std::ranges::none_of(inputs, [](const Variable& input) { return input.requires_grad(); });
+  if (constant && differentiable_operations == before) return Variable(std::move(value));
+  // The region may have parameters of its own: it then needs a backward even when no input does.
   std::vector<Variable> recorded = inputs;
   recorded.push_back(Variable::leaf(Tensor::meta({}, value.dtype())));
   return record(value, recorded, [body, inputs](const Tensor& gradient) {
@@ -153,7 +161,7 @@ Variable recompute(const std::function<Variable(const std::vector<Variable>&)>& 
     }
     const NoGradScope scope(false);
     const Variable again = body(fresh);
-    if (!again.requires_grad()) return;  // no parameters inside and only constants from outside
+    if (!again.requires_grad()) return;  // the inputs' gradients end inside
     backward(again, gradient);
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       if (fresh[i].requires_grad() && fresh[i].gradient().defined()) {

@@ -55,7 +55,7 @@ AdamW::AdamW(nn::ParameterStore& store, const AdamWSettings& settings, bool aver
              const nn::ArenaMaker& maker)
     : store_(store), settings_(settings) {
   const auto make = [&](const char* role) {
-    const std::int64_t elements = store.arena_elements();
+    const std::int64_t elements = store.trainable_elements();
     const DType type = store.precision().parameter;
     return maker ? maker(role, elements, type) : Tensor::zeros({elements}, type);
   };
@@ -63,7 +63,7 @@ AdamW::AdamW(nn::ParameterStore& store, const AdamWSettings& settings, bool aver
   second_ = make("second_moment");
   if (average) {
     average_ = make("average");
-    average_.copy_from(store.values());
+    average_.copy_from(store.values().slice(0, store.trainable_elements()));
   }
 }
 
@@ -75,7 +75,7 @@ void AdamW::update(const UpdateScalars& scalars, std::int64_t begin, std::int64_
   const double correction2 = 1.0 - std::pow(settings_.beta2, n);
   dispatch_floating(store_.precision().parameter, [&]<class T>(T) {
     if constexpr (!std::is_same_v<T, bfloat16>) {
-      for (const nn::ParameterSlot& slot : store_.slots()) {
+      for (const nn::ParameterSlot& slot : store_.trainable_slots()) {
         const std::int64_t from = std::max(begin, slot.offset);
         const std::int64_t to = std::min(end, slot.offset + slot.count);
         if (from >= to) continue;

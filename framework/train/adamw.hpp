@@ -9,7 +9,8 @@
 namespace tessera::train {
 
 struct AdamWSettings {
-  double weight_decay = 0.1;  ///< decoupled, scaled by the learning rate, applied to every parameter
+  double weight_decay =
+      0.1;  ///< decoupled, scaled by the learning rate, applied to every trainable parameter
   double beta1 = 0.9;
   double beta2 = 0.999;
   double eps = 1e-8;
@@ -29,13 +30,13 @@ struct UpdateScalars {
 class AdamW {
  public:
   /// Zero moments in arenas "first_moment" and "second_moment", and with `average` a copy of the values in
-  /// "average" (exponential moving average of the weights).
+  /// "average" (exponential moving average of the weights); each of the trainable prefix of the store.
   AdamW(nn::ParameterStore& store, const AdamWSettings& settings, bool average,
         const nn::ArenaMaker& maker = {});
 
-  /// Updates the elements [begin, end) of the arena. Every rank calls it once per step, with its own range.
+  /// Updates the trainable elements [begin, end). Every rank calls it once per step, with its own range.
   void update(const UpdateScalars& scalars, std::int64_t begin, std::int64_t end);
-  void update(const UpdateScalars& scalars) { update(scalars, 0, store_.arena_elements()); }
+  void update(const UpdateScalars& scalars) { update(scalars, 0, store_.trainable_elements()); }
 
   [[nodiscard]] std::int64_t updates() const { return updates_; }
   void set_updates(std::int64_t updates) { updates_ = updates; }

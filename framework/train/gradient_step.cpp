@@ -123,7 +123,7 @@ void GradientStep::backward(const ops::Variable& per_image, bool last) {
 
 void GradientStep::report(std::uint64_t order, std::size_t& next_slot) {
   const nn::ParameterStore& store = model_.store();
-  const auto& slots = store.slots();
+  const auto slots = store.trainable_slots();
   const std::size_t before = next_slot;
   while (next_slot < slots.size() && slots[next_slot].parameter->master().node()->first_use() >= order) {
     const nn::ParameterSlot& slot = slots[next_slot++];
@@ -132,7 +132,7 @@ void GradientStep::report(std::uint64_t order, std::size_t& next_slot) {
   if (next_slot > before) {
     const bool all = next_slot == slots.size();
     model_.reducer().ready_up_to(
-        static_cast<std::size_t>(all ? store.arena_elements() : slots[next_slot].offset));
+        static_cast<std::size_t>(all ? store.trainable_elements() : slots[next_slot].offset));
   }
   model_.reducer().progress();
 }

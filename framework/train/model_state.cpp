@@ -29,6 +29,10 @@ ModelState::ModelState(nn::Module& model, const nn::Precision& precision, const 
       shared_(world.size() > 1 && comm::SharedArena::supported(world)),
       sharers_(shared_ ? world.node() : world.alone()),
       store_(model) {
+  if (store_.trainable_elements() == 0) {
+    throw Error("every parameter of this model is frozen: there is nothing to train", "training",
+                "Leave some part of the model trainable, or add an adapter that is.");
+  }
   const nn::ArenaMaker maker = arena_maker();
   store_.materialise(precision, maker);
   if (sharers_.rank() == 0) store_.initialize(seed);
@@ -37,7 +41,7 @@ ModelState::ModelState(nn::Module& model, const nn::Precision& precision, const 
   optimizer_ = std::make_unique<AdamW>(store_, settings, average, maker);
   sharers_.barrier();
   reducer_ = comm::make_gradient_reducer(world_, *gradients_, precision.parameter,
-                                         static_cast<std::size_t>(store_.arena_elements()),
+                                         static_cast<std::size_t>(store_.trainable_elements()),
                                          {.shared_parameters = shared_});
   reduces_during_backward_ = world_.size() > 1 && gradients_->placement() == comm::Placement::private_memory;
 }

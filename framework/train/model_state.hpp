@@ -1,7 +1,8 @@
 #pragma once
 // Invariant: what training changes lives in arenas of one layout: values, moments and the running average
-// once per node where its ranks can share memory, gradients once per rank. Between steps every rank sees the
-// same values. Members are collective unless they say otherwise.
+// once per node where its ranks can share memory, gradients once per rank. The values of frozen parameters
+// lie behind those of the others and have nothing beside them. Between steps every rank sees the same values.
+// Members are collective unless they say otherwise.
 
 #include <memory>
 #include <vector>
@@ -16,6 +17,7 @@ namespace tessera::train {
 class ModelState {
  public:
   /// Values are initialised from `seed`, moments zero. @param average  keeps memory for a running average.
+  /// @throws Error when every parameter is frozen.
   ModelState(nn::Module& model, const nn::Precision& precision, const AdamWSettings& optimizer, bool average,
              std::uint64_t seed, const comm::Communicator& world);
 

@@ -152,7 +152,9 @@ Run::Run(const RunConfig& config, const Registry& registry, const comm::Communic
 void Run::introduce() {
   const int threads = threads_per_rank(world_);
   compute::set_matmul_threads(threads);
-  reporter_->say(std::to_string(model_.store().trainable_parameters()) + " parameters, " +
+  const std::int64_t frozen = model_.store().frozen_parameters();
+  reporter_->say(std::to_string(model_.store().trainable_parameters()) + " parameters" +
+                 (frozen > 0 ? " and " + std::to_string(frozen) + " frozen ones, " : ", ") +
                  config_.run.precision + "; " + std::to_string(world_.size()) + " ranks, " +
                  std::to_string(threads) + " threads each; " + std::to_string(dataset_->records()) +
                  " pictures in " + std::to_string(dataset_->shards()) + " shards.");

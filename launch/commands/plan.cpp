@@ -39,6 +39,7 @@ void print_parameters(const ParameterPlan& plan) {
   TextTable table({false, true});
   for (const ParameterPart& part : plan.parts) table.add({part.name, grouped(part.count)});
   table.add({"total", grouped(plan.total)});
+  if (plan.frozen > 0) table.add({"of which frozen", grouped(plan.frozen)});
   if (plan.experts > 0) {
     table.add({"of which expert matrices", grouped(plan.experts)});
     table.add({"active for an average token", grouped(plan.active)});

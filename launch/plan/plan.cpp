@@ -54,6 +54,7 @@ ParameterPlan plan_parameters(const Registry& registry, RunComponents& component
     if (found == plan.parts.end()) found = plan.parts.insert(found, {part, 0});
     found->count += count;
     plan.total += count;
+    if (!named.parameter->options().trainable) plan.frozen += count;
     if (named.parameter->options().expert) {
       plan.experts += count;
       active += static_cast<double>(count) * active_share(registry, resolved, named.parameter->shape()[0]);
@@ -139,14 +140,15 @@ Plan make_plan(const Registry& registry, const train::RunConfig& config, std::in
     return Tensor::meta({elements}, type);
   });
   const auto elements = static_cast<std::uint64_t>(store.arena_elements());
-  const std::uint64_t arena = elements * size_of(precision.parameter);
-  plan.state.values = arena;
-  plan.state.gradients = arena;
-  plan.state.moments = 2 * arena;
+  const std::uint64_t trained =
+      static_cast<std::uint64_t>(store.trainable_elements()) * size_of(precision.parameter);
+  plan.state.values = elements * size_of(precision.parameter);
+  plan.state.gradients = trained;
+  plan.state.moments = 2 * trained;
   if (precision.compute != precision.parameter)
     plan.state.compute_copy = elements * size_of(precision.compute);
   for (const train::StageSettings& stage : config.stages) {
-    if (stage.ema_smoothing > 0) plan.state.average = arena;
+    if (stage.ema_smoothing > 0) plan.state.average = trained;
   }
   for (const train::StageSettings& stage : config.stages) {
     components.set_objective(stage.objective);

@@ -20,6 +20,7 @@ struct ParameterPart {
 struct ParameterPlan {
   std::vector<ParameterPart> parts;  ///< in the order of the forward pass
   std::int64_t total = 0;
+  std::int64_t frozen = 0;   ///< of the total: not trainable
   std::int64_t experts = 0;  ///< of the total: matrices of experts
   std::int64_t active = 0;   ///< that an average token meets
 };

@@ -78,6 +78,19 @@ TEST(Module, OptionsAndShapesAreDeclaredWithTheParameter) {
   EXPECT_FALSE(expert.weight().value().defined());
 }
 
+TEST(Module, FreezingReachesTheSubtreeOnly) {
+  Tree tree;
+  freeze(tree.linear);
+  tree.leaf.table.set_trainable(false);
+  std::vector<std::string> frozen;
+  for (const NamedParameter& named : tree.parameters()) {
+    if (!named.parameter->options().trainable) frozen.push_back(named.name);
+  }
+  EXPECT_EQ(frozen, (std::vector<std::string>{"blocks.0.scale_shift_table", "head.weight", "head.bias"}));
+  tree.leaf.table.set_trainable(true);
+  EXPECT_TRUE(tree.leaf.table.options().trainable);
+}
+
 TEST(Module, PrecisionReachesTheWholeTree) {
   Tree tree;
   tree.set_precision(Precision::named("bfloat16"));

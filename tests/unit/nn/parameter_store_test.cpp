@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "compute/cost.hpp"
 #include "nn/layers.hpp"
 #include "ops/elementwise.hpp"
 #include "unit/ops/gradient_check.hpp"
@@ -207,6 +208,112 @@ TEST(ParameterStore, FirstUsesFollowTheForwardPass) {
   EXPECT_LT(use("norm.weight"), use("last.weight"));
   (void)model.forward(x);
   EXPECT_EQ(use("first.weight"), first);
+}
+
+TEST(ParameterStore, FrozenParametersComeBehindAndHaveAValueOnly) {
+  for (const char* precision : {"float32", "bfloat16"}) {
+    SCOPED_TRACE(precision);
+    Model model;
+    freeze(model.first);
+    ParameterStore store(model);
+    std::vector<std::string> names;
+    for (const ParameterSlot& slot : store.slots()) {
+      names.push_back(slot.name);
+      EXPECT_EQ(slot.trainable, names.size() <= 2) << slot.name;
+    }
+    EXPECT_EQ(names, (std::vector<std::string>{"last.weight", "norm.weight", "first.bias", "first.weight"}));
+    EXPECT_EQ(store.trainable_slots().size(), 2U);
+    EXPECT_EQ(store.trainable_elements(), 32 + 16);
+    EXPECT_EQ(store.arena_elements(), 32 + 16 + 16 + 16);
+    EXPECT_EQ(store.trainable_parameters(), 21 + 3);
+    EXPECT_EQ(store.frozen_parameters(), 3 + 15);
+
+    store.materialise(Precision::named(precision));
+    store.initialize(3);
+    EXPECT_EQ(store.gradients().numel(), 48);
+    const Parameter& frozen = *store.slot("first.weight").parameter;
+    EXPECT_FALSE(frozen.master().requires_grad());
+    EXPECT_FALSE(frozen.value().requires_grad());
+    EXPECT_EQ(frozen.master().value().raw(),
+              store.values().data<float>() + store.slot("first.weight").offset);
+    EXPECT_EQ(frozen.value().dtype(), store.precision().compute);
+    EXPECT_THROW((void)store.view(store.gradients(), store.slot("first.weight")), Error);
+    EXPECT_THROW((void)store.slots_in(50), Error);
+    store.clear_gradients();
+    store.zero_missing_gradients();
+    store.clear_uses();
+  }
+}
+
+// The initial values too depend on the name alone, not on the place in the arena.
+TEST(ParameterStore, FreezingSomeLeavesValuesAndTheOtherGradientsAsTheyAre) {
+  const auto run = [](bool frozen) {
+    Model model;
+    if (frozen) model.norm.parameters()[0].parameter->set_trainable(false);
+    ParameterStore store(model);
+    store.materialise(Precision::named("float32"));
+    store.initialize(4);
+    store.clear_gradients();
+    const ops::Variable y = model.forward(ops::Variable(test::random_tensor({6, 5}, DType::f32, 5)));
+    ops::backward(y, test::random_tensor(y.shape(), y.dtype(), 6));
+    std::map<std::string, std::vector<double>> results;
+    for (const ParameterSlot& slot : store.slots()) {
+      results["value of " + slot.name] = test::to_doubles(store.view(store.values(), slot));
+      if (!slot.trainable) continue;
+      EXPECT_TRUE(slot.parameter->master().node()->has_gradient()) << slot.name;
+      results["gradient of " + slot.name] = test::to_doubles(store.view(store.gradients(), slot));
+    }
+    return results;
+  };
+  const auto all = run(false);
+  const auto some = run(true);
+  EXPECT_EQ(all.size(), 8U);
+  EXPECT_EQ(some.size(), 7U);
+  for (const auto& [name, values] : some) EXPECT_EQ(values, all.at(name)) << name;
+}
+
+TEST(ParameterStore, BackwardLeavesOutTheProductsOfFrozenWeights) {
+  const auto flops_of_backward = [](bool frozen) {
+    const MetaScope meta;
+    Linear layer(40, 30, false, Initializer::normal(1));
+    if (frozen) freeze(layer);
+    ParameterStore store(layer);
+    store.materialise(Precision::named("float32"));
+    const ops::Variable x = ops::Variable::leaf(Tensor::empty({20, 40}, DType::f32));
+    const ops::Variable y = layer.forward(x);
+    const compute::CostScope scope;
+    ops::backward(y, Tensor::empty(y.shape(), y.dtype()));
+    return scope.cost().matmul_flops;
+  };
+  EXPECT_EQ(flops_of_backward(false), 2 * 2 * 20 * 30 * 40);
+  EXPECT_EQ(flops_of_backward(true), 2 * 20 * 30 * 40);
+}
+
+TEST(ParameterStore, FreezingComesBeforeThePlacesAreSettled) {
+  Model model;
+  ParameterStore store(model);
+  freeze(model.last);
+  try {
+    store.materialise(Precision::named("float32"));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("last.weight"), std::string::npos);
+  }
+  ParameterStore anew(model);
+  anew.materialise(Precision::named("float32"));
+  freeze(model.last);  // says nothing new
+  EXPECT_THROW(freeze(model.first), Error);
+  EXPECT_THROW(model.last.weight().set_trainable(true), Error);
+}
+
+TEST(ParameterStore, AModelMayBeFrozenAltogether) {
+  Model model;
+  freeze(model);
+  ParameterStore store(model);
+  EXPECT_EQ(store.trainable_parameters(), 0);
+  store.materialise(Precision::named("float32"));
+  store.initialize(4);
+  EXPECT_FALSE(model.forward(ops::Variable(test::random_tensor({6, 5}, DType::f32, 5))).requires_grad());
 }
 
 }  // namespace

@@ -97,6 +97,21 @@ TEST(Recompute, NestsAndHonoursNoGrad) {
   EXPECT_FALSE(ops::recompute(outer, {Variable::leaf(start)}).requires_grad());
 }
 
+TEST(Recompute, NothingIsRecordedOfConstantsAlone) {
+  const Tensor start = random_tensor({6}, DType::f32, 8);
+  const Variable constant(start);
+  const Variable parameter = Variable::leaf(random_tensor({6}, DType::f32, 9));
+  const auto frozen = [&](const std::vector<Variable>& in) {
+    return ops::swiglu(ops::silu(in[0]), constant);
+  };
+  const auto trained = [&](const std::vector<Variable>& in) { return ops::swiglu(in[0], parameter); };
+  EXPECT_FALSE(ops::recompute(frozen, {constant}).requires_grad());
+  EXPECT_TRUE(ops::recompute(trained, {constant}).requires_grad());
+  EXPECT_TRUE(ops::recompute(frozen, {parameter}).requires_grad());
+  const auto nested = [&](const std::vector<Variable>& in) { return ops::recompute(trained, in); };
+  EXPECT_TRUE(ops::recompute(nested, {constant}).requires_grad());
+}
+
 TEST(Recompute, ProgressSpeaksOfTheOuterOrderAndFirstUsesStayThoseOfForward) {
   const Variable parameter = Variable::leaf(random_tensor({6}, DType::f64, 9));
   const Variable x = Variable::leaf(random_tensor({6}, DType::f64, 10));
