@@ -7,18 +7,21 @@
 
 namespace tessera::nn {
 
-std::vector<float> sincos_positions(std::int64_t rows, std::int64_t columns, std::int64_t width,
-                                    double scale, std::int64_t base) {
+std::vector<float> sincos_positions(std::int64_t rows, std::int64_t columns, std::int64_t width, double scale,
+                                    std::int64_t base) {
   if (width % 4 != 0) {
     throw Error("sine-cosine positions need a width that 4 divides, not " + std::to_string(width));
   }
   const std::int64_t quarter = width / 4;
   std::vector<float> table(static_cast<std::size_t>(rows * columns * width));
   const auto fill = [&](float* out, std::int64_t index, std::int64_t count) {
+    // The coordinate is a float32 value in the published models, the angle a float64 one.
     const double stretch = base == 0 ? 1.0 : static_cast<double>(count) / static_cast<double>(base);
+    const float coordinate =
+        static_cast<float>(index) / static_cast<float>(stretch) / static_cast<float>(scale);
     for (std::int64_t j = 0; j < quarter; ++j) {
       const double frequency = std::pow(10000.0, -static_cast<double>(j) / static_cast<double>(quarter));
-      const double angle = static_cast<double>(index) / stretch / scale * frequency;
+      const double angle = static_cast<double>(coordinate) * frequency;
       out[j] = static_cast<float>(std::sin(angle));
       out[quarter + j] = static_cast<float>(std::cos(angle));
     }

@@ -8,6 +8,8 @@ namespace tessera::ops {
 
 namespace {
 
+constexpr double log_period = static_cast<double>(-9.2103403719761836F);  // -ln(10000)
+
 // Kernels stand in function templates of their own: nvcc takes no device lambda inside a generic lambda.
 template <class L, class R>
 void fill(const L* levels, R* out, std::int64_t batch, std::int64_t half, std::int64_t width) {
@@ -15,10 +17,14 @@ void fill(const L* levels, R* out, std::int64_t batch, std::int64_t half, std::i
       batch * half, KOKKOS_LAMBDA(std::size_t i) {
         const std::size_t row = i / static_cast<std::size_t>(half);
         const std::size_t j = i % static_cast<std::size_t>(half);
-        // Frequency and angle are float32 values in the published models, in every precision; so here, or
-        // the features would differ from theirs by a unit in the last place of the angle.
-        const double exact = ::exp(-9.2103403719761836 * static_cast<double>(j) / static_cast<double>(half));
-        const float angle = static_cast<float>(levels[row]) * static_cast<float>(exact);
+        // Exponent, frequency and angle are float32 values in the published models, in every precision; so
+        // here, or the features would differ from theirs by several units in the last place of the angle.
+        // What remains is the last place of float32's exp, sin and cos, which differs between builds of
+        // PyTorch.
+        const auto step = static_cast<float>(log_period * static_cast<double>(j));
+        const auto exponent = static_cast<float>(static_cast<double>(step) / static_cast<double>(half));
+        const auto frequency = static_cast<float>(::exp(static_cast<double>(exponent)));
+        const float angle = static_cast<float>(levels[row]) * frequency;
         R* target = out + row * static_cast<std::size_t>(width);
         target[j] = R(static_cast<float>(::cos(static_cast<double>(angle))));
         target[static_cast<std::size_t>(half) + j] = R(static_cast<float>(::sin(static_cast<double>(angle))));

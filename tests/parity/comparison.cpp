@@ -26,7 +26,7 @@ void Comparison::check(Quantity quantity, const std::string& name, const Tensor&
 }
 
 void Comparison::check(Quantity quantity, const std::string& name, const std::vector<double>& actual,
-                       const std::vector<double>& expected, double scale) {
+                       const std::vector<double>& expected, double scale, double allowance) {
   ++compared_;
   if (actual.size() != expected.size()) {
     std::printf("FAIL %-56s has %zu values, the reference %zu\n", name.c_str(), actual.size(),
@@ -52,7 +52,8 @@ void Comparison::check(Quantity quantity, const std::string& name, const std::ve
   // Two vanishing gradients agree; a vanishing one against another does not.
   const double cosine = norms > 0 ? dot / norms : (actual_norm == expected_norm ? 1.0 : 0.0);
   const bool by_cosine = quantity == Quantity::gradient && tolerances_.gradient_cosine > -1;
-  const double tolerance = quantity == Quantity::output ? tolerances_.output : tolerances_.gradient;
+  const double tolerance =
+      allowance + (quantity == Quantity::output ? tolerances_.output : tolerances_.gradient);
   const bool good = by_cosine ? cosine >= tolerances_.gradient_cosine : error <= tolerance;  // false for NaN
   if (by_cosine) {
     std::printf("%s %-56s cosine %.6f\n", good ? "ok  " : "FAIL", name.c_str(), cosine);

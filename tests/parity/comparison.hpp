@@ -26,9 +26,9 @@ class Comparison {
   explicit Comparison(const Tolerances& tolerances) : tolerances_(tolerances) {}
 
   /// Compares and prints. `scale` replaces absmax when positive: a sum of cancelling terms is compared
-  /// against the size of its terms.
+  /// against the size of its terms. `allowance` adds to the tolerance.
   void check(Quantity quantity, const std::string& name, const std::vector<double>& actual,
-             const std::vector<double>& expected, double scale = 0);
+             const std::vector<double>& expected, double scale = 0, double allowance = 0);
   void check(Quantity quantity, const std::string& name, const Tensor& actual,
              const std::vector<double>& expected, double scale = 0);
 

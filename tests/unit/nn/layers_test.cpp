@@ -122,6 +122,9 @@ TEST(Layers, PositionsPutTheColumnFirst) {
       }
     }
   }
+  // The published models hold the coordinate in float32: at 100/1.7 its rounding shows.
+  const std::vector<float> wide = sincos_positions(1, 101, 4, 1.7);
+  EXPECT_EQ(wide[400], static_cast<float>(std::sin(static_cast<double>(100.0F / 1.7F))));
   EXPECT_THROW((void)sincos_positions(2, 2, 6, 1.0), Error);
 }
 
