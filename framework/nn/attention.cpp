@@ -16,8 +16,8 @@ ops::AttentionOptions options_of(const AttentionSpec& spec) {
 
 SelfAttention::SelfAttention(const AttentionSpec& spec)
     : options_(options_of(spec)),
-      qkv_(spec.width, 3 * spec.qkv_width, spec.bias, Initializer::normal(spec.input_deviation)),
-      projection_(spec.qkv_width, spec.width, spec.bias, Initializer::normal(spec.output_deviation)) {
+      qkv_(spec.width, 3 * spec.qkv_width, spec.bias, spec.input),
+      projection_(spec.qkv_width, spec.width, spec.bias, spec.output) {
   add_child("qkv", qkv_);
   add_child("proj", projection_);
 }
@@ -28,17 +28,17 @@ ops::Variable SelfAttention::forward(const ops::Variable& x) const {
 
 CrossAttention::CrossAttention(const AttentionSpec& spec)
     : options_(options_of(spec)),
-      query_(spec.width, spec.qkv_width, spec.bias, Initializer::normal(spec.input_deviation)),
-      key_value_(spec.width, 2 * spec.qkv_width, spec.bias, Initializer::normal(spec.input_deviation)),
-      projection_(spec.qkv_width, spec.width, spec.bias, Initializer::normal(spec.output_deviation)) {
+      query_(spec.width, spec.qkv_width, spec.bias, spec.input),
+      key_value_(spec.width, 2 * spec.qkv_width, spec.bias, spec.input),
+      projection_(spec.qkv_width, spec.width, spec.bias, spec.output) {
   add_child("q_linear", query_);
   add_child("kv_linear", key_value_);
   add_child("proj", projection_);
 }
 
 ops::Variable CrossAttention::forward(const ops::Variable& x, const Context& context) const {
-  return projection_.forward(ops::cross_attention(query_.forward(x), key_value_.forward(context.tokens),
-                                                  context.offsets, options_));
+  return projection_.forward(
+      ops::cross_attention(query_.forward(x), key_value_.forward(context.tokens), context.offsets, options_));
 }
 
 }  // namespace tessera::nn

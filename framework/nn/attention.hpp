@@ -21,8 +21,8 @@ struct AttentionSpec {
   bool bias = false;
   bool normalise_qk = true;  ///< joint LayerNorm without parameters over the whole q and k width
   double norm_eps = 1e-6;
-  double input_deviation = 0.02;  ///< of the q, k, v weights at initialisation
-  double output_deviation = 0.02;
+  Initializer input = Initializer::normal(0.02);   ///< of the q, k, v weights
+  Initializer output = Initializer::normal(0.02);  ///< of the projection back
 };
 
 class SelfAttention : public Module {

@@ -36,7 +36,7 @@ std::vector<float> sincos_positions(std::int64_t rows, std::int64_t columns, std
   return table;
 }
 
-NoiseEmbedding::NoiseEmbedding(std::int64_t frequencies, std::int64_t width, Activation activation)
+ScalarEmbedding::ScalarEmbedding(std::int64_t frequencies, std::int64_t width, Activation activation)
     : frequencies_(frequencies),
       activation_(activation),
       input_(frequencies, width, true, Initializer::normal(0.02)),
@@ -45,8 +45,8 @@ NoiseEmbedding::NoiseEmbedding(std::int64_t frequencies, std::int64_t width, Act
   add_child("mlp.2", output_);
 }
 
-ops::Variable NoiseEmbedding::forward(const Tensor& level) const {
-  const ops::Variable features(ops::sinusoid(level, frequencies_, precision().residual));
+ops::Variable ScalarEmbedding::forward(const Tensor& scalar) const {
+  const ops::Variable features(ops::sinusoid(scalar, frequencies_, precision().residual));
   const ops::Variable hidden = input_.forward_exact(features);
   return output_.forward_exact(activation_ == Activation::gelu_tanh ? ops::gelu_tanh(hidden)
                                                                     : ops::silu(hidden));

@@ -13,13 +13,13 @@ namespace tessera::nn {
 [[nodiscard]] std::vector<float> sincos_positions(std::int64_t rows, std::int64_t columns, std::int64_t width,
                                                   double scale, std::int64_t base = 0);
 
-/// MLP(sinusoid(noise level)): "mlp.0", activation, "mlp.2".
-class NoiseEmbedding : public Module {
+/// MLP(sinusoid(scalar)) of noise levels, sizes, ratios: "mlp.0", activation, "mlp.2".
+class ScalarEmbedding : public Module {
  public:
   enum class Activation { gelu_tanh, silu };
-  NoiseEmbedding(std::int64_t frequencies, std::int64_t width, Activation activation);
-  /// level [batch] -> [batch, width] in the residual type.
-  [[nodiscard]] ops::Variable forward(const Tensor& level) const;
+  ScalarEmbedding(std::int64_t frequencies, std::int64_t width, Activation activation);
+  /// scalar [batch] -> [batch, width] in the residual type.
+  [[nodiscard]] ops::Variable forward(const Tensor& scalar) const;
 
  private:
   std::int64_t frequencies_;

@@ -12,6 +12,10 @@ Initializer Initializer::xavier_uniform(std::int64_t fan_in, std::int64_t fan_ou
   return uniform(std::sqrt(6.0 / static_cast<double>(fan_in + fan_out)));
 }
 
+Initializer Initializer::for_matrix(std::int64_t fan_in, std::int64_t fan_out) const {
+  return kind == Kind::xavier_uniform ? xavier_uniform(fan_in, fan_out) : *this;
+}
+
 void initialize(const Initializer& initializer, std::uint64_t seed, const std::string& name,
                 const Tensor& tensor) {
   if (tensor.is_meta()) return;
@@ -31,6 +35,10 @@ void initialize(const Initializer& initializer, std::uint64_t seed, const std::s
       for (std::size_t i = 0; i < count; ++i)
         values[i] = scale * (2.0F * uniform01(stream, position, i) - 1.0F);
       break;
+    case Initializer::Kind::xavier_uniform:
+      throw Error(
+          "an initial value that depends on the fans of a matrix was given to a parameter that has none",
+          name, "resolve it with for_matrix() where the parameter is declared");
   }
   if (tensor.dtype() == DType::f64) {
     const std::vector<double> wide(values.begin(), values.end());

@@ -7,7 +7,7 @@
 namespace tessera::nn {
 
 Linear::Linear(std::int64_t in, std::int64_t out, bool bias, Initializer weight, ParameterOptions options)
-    : in_(in), out_(out), weight_(declare("weight", {out, in}, weight, options)) {
+    : in_(in), out_(out), weight_(declare("weight", {out, in}, weight.for_matrix(in, out), options)) {
   if (bias) bias_ = &declare("bias", {out}, Initializer::constant(0), options);
 }
 

@@ -11,11 +11,11 @@ std::int64_t SwiGlu::hidden_width(std::int64_t width, double ratio, std::int64_t
   return round_up(2 * scaled / 3, multiple_of);
 }
 
-SwiGlu::SwiGlu(std::int64_t width, double ratio, std::int64_t multiple_of, bool bias, double value_deviation,
-               double output_deviation)
-    : gate_(width, hidden_width(width, ratio, multiple_of), bias, Initializer::normal(0.02)),
-      value_(width, gate_.out(), bias, Initializer::normal(value_deviation)),
-      output_(gate_.out(), width, bias, Initializer::normal(output_deviation)) {
+SwiGlu::SwiGlu(std::int64_t width, double ratio, std::int64_t multiple_of, bool bias, Initializer gate,
+               Initializer value, Initializer output)
+    : gate_(width, hidden_width(width, ratio, multiple_of), bias, gate),
+      value_(width, gate_.out(), bias, value),
+      output_(gate_.out(), width, bias, output) {
   add_child("w1", gate_);
   add_child("w2", value_);
   add_child("w3", output_);
@@ -25,17 +25,20 @@ ops::Variable SwiGlu::forward(const ops::Variable& x) const {
   return output_.forward(ops::swiglu(gate_.forward(x), value_.forward(x)));
 }
 
-NormedMlp::NormedMlp(std::int64_t in, std::int64_t width, double norm_eps)
+CaptionMlp::CaptionMlp(std::int64_t in, std::int64_t width, std::optional<double> norm_eps)
     : input_(in, width, true, Initializer::normal(0.02)),
-      norm_(width, true, norm_eps),
       output_(width, width, true, Initializer::normal(0.02)) {
   add_child("fc1", input_);
-  add_child("norm", norm_);
+  if (norm_eps) {
+    norm_.emplace(width, true, *norm_eps);
+    add_child("norm", *norm_);
+  }
   add_child("fc2", output_);
 }
 
-ops::Variable NormedMlp::forward(const ops::Variable& x) const {
-  return output_.forward_exact(norm_.forward(ops::gelu_tanh(input_.forward_exact(x))));
+ops::Variable CaptionMlp::forward(const ops::Variable& x) const {
+  const ops::Variable hidden = ops::gelu_tanh(input_.forward_exact(x));
+  return output_.forward_exact(norm_ ? norm_->forward(hidden) : hidden);
 }
 
 }  // namespace tessera::nn

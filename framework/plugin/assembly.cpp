@@ -2,8 +2,11 @@
 
 namespace tessera {
 
-bool Assembly::has(const std::string& key) const {
-  return configuration_.has(key) && configuration_.get_string(key + ".name", "none") != "none";
+bool Assembly::wanted(const std::string& key) {
+  if (!configuration_.has(key)) return false;
+  const std::string name = configuration_.get_string(key + ".name", "none");
+  if (name == "none") resolved_.set(key + ".name", FieldValue(name));
+  return name != "none";
 }
 
 std::string Assembly::name_at(const std::string& key) const {

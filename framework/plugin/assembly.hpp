@@ -34,8 +34,11 @@ class Assembly {
     }
     return (*factory)(prepared.config, spec, *this);
   }
-  /// True when the configuration names a component other than "none" at `key`.
-  [[nodiscard]] bool has(const std::string& key) const;
+  /// The same, or null when the table is missing or names "none".
+  template <class Slot>
+  [[nodiscard]] std::unique_ptr<Slot> make_optional(const std::string& key, const typename Slot::Spec& spec) {
+    return wanted(key) ? make<Slot>(key, spec) : nullptr;
+  }
   /// The component's name at `key`.
   [[nodiscard]] std::string name_at(const std::string& key) const;
 
@@ -50,6 +53,7 @@ class Assembly {
     Config config;
   };
   Prepared prepare(const std::string& slot, const std::string& key);
+  bool wanted(const std::string& key);
 
   const Registry* registry_;
   ConfigTree configuration_;

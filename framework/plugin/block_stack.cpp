@@ -35,10 +35,12 @@ BlockStack::BlockStack(const StackSpec& spec, Modulation& modulation, Assembly& 
     const auto index = static_cast<std::int64_t>(i);
     BlockSpec block = spec.block;
     block.qkv_width = scaled_qkv_width(block.width, spec.qkv_ratios[i], block.head_dim);
-    block.output_deviation = spec.deviations.at(i);
-    auto feed_forward = assembly.make<FeedForward>(
-        has_experts(spec, index) ? "experts" : "feed_forward",
-        {.width = block.width, .ratio = spec.mlp_ratios.at(i), .output_deviation = block.output_deviation});
+    block.initial = spec.initial.at(i);
+    auto feed_forward = assembly.make<FeedForward>(has_experts(spec, index) ? "experts" : "feed_forward",
+                                                   {.width = block.width,
+                                                    .ratio = spec.mlp_ratios.at(i),
+                                                    .input = block.initial.input,
+                                                    .output = block.initial.output});
     blocks_.push_back(std::make_unique<TransformerBlock>(block, std::move(feed_forward), modulation, index));
     add_child(std::to_string(i), *blocks_.back());
   }
@@ -47,7 +49,8 @@ BlockStack::BlockStack(const StackSpec& spec, Modulation& modulation, Assembly& 
 ops::Variable BlockStack::forward(ops::Variable x, const nn::Context& context,
                                   const ops::Variable& prepared) const {
   for (const auto& block : blocks_) {
-    const auto body = [&block = *block, &offsets = context.offsets](const std::vector<ops::Variable>& inputs) {
+    const auto body = [&block = *block,
+                       &offsets = context.offsets](const std::vector<ops::Variable>& inputs) {
       return block.forward(inputs[0], {inputs[1], offsets}, inputs[2]);
     };
     x = recompute_ ? ops::recompute(body, {x, context.tokens, prepared})

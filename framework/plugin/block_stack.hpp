@@ -13,13 +13,13 @@ namespace tessera {
 
 /// The plan of a stack of blocks of one width.
 struct StackSpec {
-  BlockSpec block;                 ///< qkv_width and output_deviation are set per block
-  std::vector<double> qkv_ratios;  ///< one per block
-  std::vector<double> mlp_ratios;  ///< one per block
-  std::vector<double> deviations;  ///< of the output weights at initialisation, one per block
-  std::int64_t experts_every = 0;  ///< blocks i >= 1 with (i + 1) % experts_every == 0; 0 = none
-  bool experts_in_last = true;     ///< whether the last block may have experts
-  bool recompute = false;          ///< keep only block inputs for backward
+  BlockSpec block;                         ///< qkv_width and initial are set per block
+  std::vector<double> qkv_ratios;          ///< one per block
+  std::vector<double> mlp_ratios;          ///< one per block
+  std::vector<BlockInitializers> initial;  ///< one per block
+  std::int64_t experts_every = 0;          ///< blocks i >= 1 with (i + 1) % experts_every == 0; 0 = none
+  bool experts_in_last = true;             ///< whether the last block may have experts
+  bool recompute = false;                  ///< keep only block inputs for backward
 };
 
 /// first, ..., last in equal steps, `count` values, as NumPy's linspace rounds them.

@@ -14,7 +14,7 @@ const std::vector<std::string>& known_tables() {
 
 const std::vector<std::string>& model_tables() {
   static const std::vector<std::string> names{"backbone", "patch_mixer", "masking", "feed_forward",
-                                              "experts",  "modulation",  "caption"};
+                                              "experts",  "modulation",  "caption", "auxiliary"};
   return names;
 }
 

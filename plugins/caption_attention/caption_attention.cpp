@@ -21,9 +21,10 @@ class CaptionBlock : public nn::Module {
                     .head_dim = spec.head_dim,
                     .bias = spec.bias,
                     .norm_eps = spec.norm_eps,
-                    .output_deviation = 0}),
+                    .output = nn::Initializer::constant(0)}),
         norm2_(spec.width, true, spec.norm_eps),
-        mlp_(spec.width, 4.0, multiple_of, spec.bias, 0.02, 0) {
+        mlp_(spec.width, 4.0, multiple_of, spec.bias, nn::Initializer::normal(0.02),
+             nn::Initializer::normal(0.02), nn::Initializer::constant(0)) {
     add_child("norm1", norm1_);
     add_child("attn", attention_);
     add_child("norm2", norm2_);
@@ -64,9 +65,9 @@ class AttentionPooled : public CaptionConditioner {
 
  private:
   std::int64_t caption_width_;
-  nn::NormedMlp projection_;
+  nn::CaptionMlp projection_;
   CaptionBlock block_;
-  nn::NormedMlp pooled_;
+  nn::CaptionMlp pooled_;
 };
 
 void list(std::vector<Component>& out) {

@@ -16,27 +16,51 @@ std::vector<double> ratios(const Config& config, const std::string& name) {
   return ramp(config.get<double>(name + "_ratio_first"), config.get<double>(name + "_ratio_last"), depth);
 }
 
-StackSpec plan_of(const Config& config) {
+/// How the blocks' matrices start. "scaled" (MicroDiT): outputs shrink with depth. "xavier" (DiT,
+/// PixArt-alpha): by the fans, and captions do not act at first.
+std::vector<BlockInitializers> initializers(const Config& config) {
+  const auto depth = config.get<std::int64_t>("depth");
+  const nn::Initializer xavier = nn::Initializer::xavier_uniform();
+  std::vector<BlockInitializers> all(static_cast<std::size_t>(depth),
+                                     {xavier, xavier, nn::Initializer::constant(0)});
+  if (config.get<std::string>("initialisation") == "xavier") return all;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto output = nn::Initializer::normal(0.02 / std::sqrt(2.0 * static_cast<double>(i + 1)));
+    all[i] = {nn::Initializer::normal(0.02), output, output};
+  }
+  return all;
+}
+
+StackSpec plan_of(const Config& config, bool captions) {
   StackSpec plan;
   plan.block = {.width = config.get<std::int64_t>("width"),
                 .head_dim = config.get<std::int64_t>("head_dim"),
                 .bias = config.get<bool>("bias"),
+                .norm_gain = config.get<bool>("norm_gain"),
+                .normalise_qk = config.get<bool>("normalise_qk"),
+                .cross_attention = captions,
+                .cross_norm = config.get<bool>("cross_norm"),
                 .norm_eps = config.get<double>("norm_eps")};
   plan.qkv_ratios = ratios(config, "qkv");
   plan.mlp_ratios = ratios(config, "mlp");
-  for (std::size_t i = 0; i < plan.qkv_ratios.size(); ++i) {
-    plan.deviations.push_back(0.02 / std::sqrt(2.0 * static_cast<double>(i + 1)));
-  }
+  plan.initial = initializers(config);
   plan.experts_every = config.get<std::int64_t>("experts_every");
   plan.experts_in_last = false;
   plan.recompute = config.get<bool>("recompute");
   return plan;
 }
 
+BlockSpec last_block(const StackSpec& plan) {
+  BlockSpec block = plan.block;
+  block.initial = plan.initial.back();
+  return block;
+}
+
 }  // namespace
 
-FinalLayer::FinalLayer(std::int64_t width, std::int64_t values, double norm_eps, Modulation& modulation)
-    : norm_(width, true, norm_eps), linear_(width, values, true, nn::Initializer::constant(0)) {
+FinalLayer::FinalLayer(const BlockSpec& block, std::int64_t values, Modulation& modulation)
+    : norm_(block.width, block.norm_gain, block.norm_eps),
+      linear_(block.width, values, true, nn::Initializer::constant(0)) {
   if (nn::Module* parameters = modulation.final_parameters()) add_child("", *parameters);
   add_child("norm_final", norm_);
   add_child("linear", linear_);
@@ -48,38 +72,41 @@ ops::Variable FinalLayer::forward(const ops::Variable& x, const ops::Variable& v
 
 Dit::Dit(const Config& config, const Spec& spec, Assembly& assembly)
     : channels_(spec.channels),
+      output_channels_(config.get<bool>("learned_variance") ? 2 * channels_ : channels_),
       width_(config.get<std::int64_t>("width")),
       patch_(config.get<std::int64_t>("patch")),
       position_grid_{.scale = config.get<double>("position_scale")},
       patch_embedding_(channels_, width_, patch_, config.get<std::string>("patch_bias") == "uniform"),
       noise_embedding_(config.get<std::int64_t>("noise_frequencies"), width_,
-                       nn::NoiseEmbedding::Activation::gelu_tanh) {
-  const StackSpec plan = plan_of(config);
-  captions_ = assembly.make<CaptionConditioner>("caption", {.caption_width = spec.caption_width,
-                                                            .caption_length = spec.caption_length,
-                                                            .width = width_,
-                                                            .head_dim = plan.block.head_dim,
-                                                            .bias = plan.block.bias,
-                                                            .norm_eps = plan.block.norm_eps});
-  const auto depth = static_cast<std::int64_t>(plan.qkv_ratios.size());
-  if (assembly.has("patch_mixer")) {
-    mixer_ = assembly.make<PatchMixer>("patch_mixer", {.width = width_,
-                                                       .condition_width = width_,
-                                                       .head_dim = plan.block.head_dim,
-                                                       .backbone_depth = depth,
-                                                       .bias = plan.block.bias,
-                                                       .norm_eps = plan.block.norm_eps,
-                                                       .recompute = plan.recompute});
+                       config.get<std::string>("noise_activation") == "silu"
+                           ? nn::ScalarEmbedding::Activation::silu
+                           : nn::ScalarEmbedding::Activation::gelu_tanh) {
+  if (!assembly.configuration().has("caption")) {
+    throw Error("the configuration does not say how the model reads captions", "[model.caption]",
+                "name a caption conditioner, or \"none\" for a model without captions");
   }
+  captions_ =
+      assembly.make_optional<CaptionConditioner>("caption", {.caption_width = spec.caption_width,
+                                                             .caption_length = spec.caption_length,
+                                                             .width = width_,
+                                                             .head_dim = config.get<std::int64_t>("head_dim"),
+                                                             .bias = config.get<bool>("bias"),
+                                                             .norm_eps = config.get<double>("norm_eps")});
+  auxiliary_ = assembly.make_optional<AuxiliaryConditioner>("auxiliary", {.width = width_});
+  const StackSpec plan = plan_of(config, captions_ != nullptr);
+  mixer_ = assembly.make_optional<PatchMixer>(
+      "patch_mixer",
+      {.width = width_, .condition_width = width_, .block = last_block(plan), .recompute = plan.recompute});
+  const auto depth = static_cast<std::int64_t>(plan.qkv_ratios.size());
   modulation_ = assembly.make<Modulation>(
       "modulation", {.blocks = depth, .width = width_, .condition_width = width_, .final_layer = true});
   blocks_ = std::make_unique<BlockStack>(plan, *modulation_, assembly);
-  final_layer_ =
-      std::make_unique<FinalLayer>(width_, patch_ * patch_ * channels_, plan.block.norm_eps, *modulation_);
+  final_layer_ = std::make_unique<FinalLayer>(plan.block, patch_ * patch_ * output_channels_, *modulation_);
 
   add_child("x_embedder", patch_embedding_);
   add_child("t_embedder", noise_embedding_);
-  add_child("", *captions_);
+  if (auxiliary_ != nullptr) add_child("", *auxiliary_);
+  if (captions_ != nullptr) add_child("", *captions_);
   if (mixer_ != nullptr) add_child("", *mixer_);
   if (nn::Module* shared = modulation_->shared_parameters()) add_child("", *shared);
   add_child("blocks", *blocks_);
@@ -96,8 +123,8 @@ Tensor Dit::positions(std::int64_t rows, std::int64_t columns) const {
   if (MetaScope::active()) return Tensor::meta(shape, precision().residual);
   Tensor& table = positions_[{rows, columns}];
   if (!table.defined() || table.dtype() != precision().residual) {
-    const Tensor rounded =
-        Tensor::from_host(nn::sincos_positions(rows, columns, width_, position_grid_.scale, position_grid_.base), shape);
+    const Tensor rounded = Tensor::from_host(
+        nn::sincos_positions(rows, columns, width_, position_grid_.scale, position_grid_.base), shape);
     table = ops::converted(rounded, precision().residual);
   }
   return table;
@@ -113,8 +140,10 @@ ops::Variable Dit::forward(const Input& input) const {
   const std::int64_t columns = shape[3] / patch_;
 
   ops::Variable tokens = ops::add_positions(patch_embedding_.forward(input.latent), positions(rows, columns));
-  const CaptionConditioner::Output caption = captions_->forward(input.condition.captions);
+  CaptionConditioner::Output caption;
+  if (captions_ != nullptr) caption = captions_->forward(input.condition.captions);
   ops::Variable condition = noise_embedding_.forward(input.noise_level);
+  if (auxiliary_ != nullptr) condition = ops::add(condition, auxiliary_->forward(input.condition.facts));
   if (caption.pooled.defined()) condition = ops::add(caption.pooled, condition);
 
   if (mixer_ != nullptr) tokens = mixer_->mix(tokens, caption.context, condition);

@@ -18,7 +18,7 @@ namespace tessera {
 /// Modulated LayerNorm and a linear map to patch x patch x channels values per token; zero at initialisation.
 class FinalLayer : public nn::Module {
  public:
-  FinalLayer(std::int64_t width, std::int64_t values, double norm_eps, Modulation& modulation);
+  FinalLayer(const BlockSpec& block, std::int64_t values, Modulation& modulation);
   /// x [batch, tokens, width], vectors [batch, 2, width] -> [batch, tokens, values] in the residual type.
   [[nodiscard]] ops::Variable forward(const ops::Variable& x, const ops::Variable& vectors) const;
 
@@ -27,27 +27,29 @@ class FinalLayer : public nn::Module {
   nn::Linear linear_;
 };
 
-/// The diffusion transformer of MicroDiT: adaptive layer norm, joint q/k norm, cross-attention to captions.
+/// The diffusion transformer of MicroDiT, PixArt-alpha and DiT, as its settings and the slots say.
 class Dit : public Backbone {
  public:
   Dit(const Config& config, const Spec& spec, Assembly& assembly);
 
   [[nodiscard]] ops::Variable forward(const Input& input) const override;
   [[nodiscard]] std::int64_t patch_size() const override { return patch_; }
-  [[nodiscard]] std::int64_t output_channels() const override { return channels_; }
+  [[nodiscard]] std::int64_t output_channels() const override { return output_channels_; }
   [[nodiscard]] const CaptionConditioner* captions() const override { return captions_.get(); }
-  [[nodiscard]] const AuxiliaryConditioner* auxiliary() const override { return nullptr; }
+  [[nodiscard]] const AuxiliaryConditioner* auxiliary() const override { return auxiliary_.get(); }
   void set_positions(const PositionGrid& grid) override;
 
  private:
   [[nodiscard]] Tensor positions(std::int64_t rows, std::int64_t columns) const;
 
   std::int64_t channels_;
+  std::int64_t output_channels_;
   std::int64_t width_;
   std::int64_t patch_;
   PositionGrid position_grid_;
   nn::PatchEmbedding patch_embedding_;
-  nn::NoiseEmbedding noise_embedding_;
+  nn::ScalarEmbedding noise_embedding_;
+  std::unique_ptr<AuxiliaryConditioner> auxiliary_;
   std::unique_ptr<CaptionConditioner> captions_;
   std::unique_ptr<PatchMixer> mixer_;
   std::unique_ptr<Modulation> modulation_;

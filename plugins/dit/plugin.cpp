@@ -7,7 +7,7 @@ namespace tessera {
 namespace {
 
 Schema dit_schema() {
-  Schema schema("dit", "Diffusion transformer with cross-attention to captions (MicroDiT)");
+  Schema schema("dit", "Diffusion transformer of MicroDiT, PixArt-alpha and class-conditional DiT");
   schema.integer("width", 512).range(4, 65536).help("Width of the tokens (Tiny 512, XL 1024).");
   schema.integer("depth", 16)
       .range(1, 1024)
@@ -34,14 +34,33 @@ Schema dit_schema() {
   schema.integer("experts_every", 2)
       .range(0, 1024)
       .help("Every n-th block has experts, never the last one; 0 for none.");
-  schema.boolean("bias", false).help("Whether attention and mixer maps have biases.");
+  schema.boolean("bias", false)
+      .help("Whether attention and mixer maps have biases (MicroDiT no; DiT, PixArt-alpha yes).");
+  schema.boolean("norm_gain", true)
+      .help("Whether LayerNorms have a gain (MicroDiT yes; DiT, PixArt-alpha no).");
+  schema.boolean("normalise_qk", true)
+      .help("LayerNorm of queries and keys over all heads jointly (MicroDiT yes; DiT, PixArt-alpha no).");
+  schema.boolean("cross_norm", true)
+      .help("LayerNorm before cross-attention (MicroDiT yes; PixArt-alpha no).");
   schema.number("norm_eps", 1e-6).range(0, 1).help("Added to variances in every LayerNorm.");
-  schema.integer("noise_frequencies", 512).range(2, 65536).help("Width of the noise level's sinusoid.");
+  schema.integer("noise_frequencies", 512)
+      .range(2, 65536)
+      .help("Width of the noise level's sinusoid (MicroDiT 512; DiT, PixArt-alpha 256).");
+  schema.string("noise_activation", "gelu")
+      .choices({"gelu", "silu"})
+      .help("Inside the noise level's MLP: MicroDiT uses GELU (tanh formula), DiT and PixArt-alpha SiLU.");
   schema.number("position_scale", 1.0)
       .range(1e-3, 1e3)
       .help(
           "Divides position coordinates: 1 at the first resolution, 2 at twice its side. A stage may "
           "override it.");
+  schema.boolean("learned_variance", false)
+      .help("Predict a variance beside every channel: twice the channels (objectives that learn it).");
+  schema.string("initialisation", "scaled")
+      .choices({"scaled", "xavier"})
+      .help(
+          "Of the blocks' matrices: normal with outputs that shrink with depth (MicroDiT), or Xavier uniform "
+          "with cross-attention that starts at zero (DiT, PixArt-alpha).");
   schema.string("patch_bias", "uniform")
       .choices({"uniform", "zero"})
       .help("Initial bias of the patch embedding: as a convolution's (published code), or zero (DiT).");

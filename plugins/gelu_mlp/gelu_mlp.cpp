@@ -12,9 +12,8 @@ class GeluMlp : public FeedForward {
  public:
   GeluMlp(const Config& config, const Spec& spec)
       : tanh_(config.get<std::string>("approximation") == "tanh"),
-        input_(spec.width, hidden(config, spec), config.get<bool>("bias"), nn::Initializer::normal(0.02)),
-        output_(input_.out(), spec.width, config.get<bool>("bias"),
-                nn::Initializer::normal(spec.output_deviation)) {
+        input_(spec.width, hidden(config, spec), config.get<bool>("bias"), spec.input),
+        output_(input_.out(), spec.width, config.get<bool>("bias"), spec.output) {
     add_child("fc1", input_);
     add_child("fc2", output_);
   }

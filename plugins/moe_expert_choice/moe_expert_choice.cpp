@@ -18,7 +18,7 @@ class ExpertChoice : public FeedForward {
   ExpertChoice(const Config& config, const Spec& spec)
       : experts_(config.get<std::int64_t>("experts")),
         capacity_(config.get<double>("capacity")),
-        gate_(spec.width, experts_, false, nn::Initializer::normal(0.02)),
+        gate_(spec.width, experts_, false, spec.input),
         input_(expert_matrices("w1", config, spec)),
         output_(expert_matrices("w2", config, spec)) {
     add_child("gate", gate_);
@@ -44,9 +44,9 @@ class ExpertChoice : public FeedForward {
     const nn::ParameterOptions options{.learning_rate_factor = config.get<double>("learning_rate_factor"),
                                        .expert = true};
     if (name == "w1")
-      return declare(name, {experts_, spec.width, hidden}, nn::Initializer::normal(0.02), options);
-    return declare(name, {experts_, hidden, spec.width}, nn::Initializer::normal(spec.output_deviation),
-                   options);
+      return declare(name, {experts_, spec.width, hidden}, spec.input.for_matrix(spec.width, hidden),
+                     options);
+    return declare(name, {experts_, hidden, spec.width}, spec.output.for_matrix(hidden, spec.width), options);
   }
 
   std::int64_t experts_;

@@ -3,8 +3,6 @@
 
 #include "plugin/slots/patch_mixer.hpp"
 
-#include <cmath>
-
 #include "nn/layers.hpp"
 #include "ops/elementwise.hpp"
 #include "plugin/abi.hpp"
@@ -16,8 +14,9 @@ namespace {
 /// LayerNorm and a linear map between the widths of backbone and mixer ("0" and "1").
 class WidthMap : public nn::Module {
  public:
-  WidthMap(std::int64_t in, std::int64_t out, bool bias, double norm_eps)
-      : norm_(in, true, norm_eps), map_(in, out, bias, nn::Initializer::xavier_uniform(in, out)) {
+  WidthMap(std::int64_t in, std::int64_t out, const BlockSpec& block)
+      : norm_(in, block.norm_gain, block.norm_eps),
+        map_(in, out, block.bias, nn::Initializer::xavier_uniform()) {
     add_child("0", norm_);
     add_child("1", map_);
   }
@@ -38,22 +37,23 @@ class Mixer : public PatchMixer {
     modulation_ = assembly.make<Modulation>(
         "modulation", {.blocks = depth, .width = width, .condition_width = spec.condition_width});
     StackSpec plan;
-    plan.block = {.width = width, .head_dim = spec.head_dim, .bias = spec.bias, .norm_eps = spec.norm_eps};
+    plan.block = spec.block;
+    plan.block.width = width;
     plan.qkv_ratios.assign(static_cast<std::size_t>(depth), config.get<double>("qkv_ratio"));
     plan.mlp_ratios.assign(static_cast<std::size_t>(depth), config.get<double>("mlp_ratio"));
-    // Every mixer block has the deviation of the backbone's last block.
-    plan.deviations.assign(static_cast<std::size_t>(depth),
-                           0.02 / std::sqrt(2.0 * static_cast<double>(spec.backbone_depth)));
+    plan.initial.assign(static_cast<std::size_t>(depth), spec.block.initial);
     plan.experts_every = config.get<std::int64_t>("experts_every");
     plan.recompute = spec.recompute;
     blocks_ = std::make_unique<BlockStack>(plan, *modulation_, assembly);
     if (nn::Module* shared = modulation_->shared_parameters()) add_child("patch_mixer_modulation", *shared);
     if (width != spec.width) {
-      enter_ = std::make_unique<WidthMap>(spec.width, width, spec.bias, spec.norm_eps);
-      leave_ = std::make_unique<WidthMap>(width, spec.width, spec.bias, spec.norm_eps);
-      context_ = std::make_unique<WidthMap>(spec.width, width, spec.bias, spec.norm_eps);
+      enter_ = std::make_unique<WidthMap>(spec.width, width, spec.block);
+      leave_ = std::make_unique<WidthMap>(width, spec.width, spec.block);
       add_child("patch_mixer_map_xin", *enter_);
-      add_child("patch_mixer_map_y", *context_);
+      if (spec.block.cross_attention) {
+        context_ = std::make_unique<WidthMap>(spec.width, width, spec.block);
+        add_child("patch_mixer_map_y", *context_);
+      }
     }
     add_child("patch_mixer", *blocks_);
     if (leave_ != nullptr) add_child("patch_mixer_map_xout", *leave_);
@@ -61,10 +61,11 @@ class Mixer : public PatchMixer {
 
   ops::Variable mix(const ops::Variable& tokens, const nn::Context& context,
                     const ops::Variable& condition) const override {
-    const bool mapped = enter_ != nullptr;
-    return blocks_->forward(mapped ? enter_->forward(tokens) : tokens,
-                            mapped ? nn::Context{context_->forward(context.tokens), context.offsets} : context,
-                            modulation_->prepare(condition));
+    const ops::Variable entered = enter_ != nullptr ? enter_->forward(tokens) : tokens;
+    return blocks_->forward(
+        entered,
+        context_ != nullptr ? nn::Context{context_->forward(context.tokens), context.offsets} : context,
+        modulation_->prepare(condition));
   }
   ops::Variable leave(const ops::Variable& tokens) const override {
     return leave_ != nullptr ? leave_->forward(tokens) : tokens;

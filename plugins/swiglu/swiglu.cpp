@@ -11,7 +11,7 @@ class SwiGluFeedForward : public FeedForward {
  public:
   SwiGluFeedForward(const Config& config, const Spec& spec)
       : layer_(spec.width, spec.ratio, config.get<std::int64_t>("multiple_of"), config.get<bool>("bias"),
-               spec.output_deviation, spec.output_deviation) {
+               spec.input, spec.output, spec.output) {
     add_child("", layer_);
   }
   ops::Variable forward(const ops::Variable& x) const override { return layer_.forward(x); }

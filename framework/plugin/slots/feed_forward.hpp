@@ -9,9 +9,10 @@ class FeedForward : public nn::Module {
  public:
   static constexpr const char* slot_name = "feed-forward";
   struct Spec {
-    std::int64_t width = 0;       ///< of the tokens
-    double ratio = 4;             ///< hidden width before rounding, as a multiple of `width`
-    double output_deviation = 0;  ///< standard deviation of the output weights at initialisation; 0 = zeros
+    std::int64_t width = 0;  ///< of the tokens
+    double ratio = 4;        ///< hidden width before rounding, as a multiple of `width`
+    nn::Initializer input = nn::Initializer::normal(0.02);   ///< of the first matrix, and of a router
+    nn::Initializer output = nn::Initializer::normal(0.02);  ///< of the other matrices
   };
   /// [batch, tokens, width] -> [batch, tokens, width].
   [[nodiscard]] virtual ops::Variable forward(const ops::Variable& x) const = 0;

@@ -2,7 +2,7 @@
 // Slot "patch-mixer": transformer blocks that see every token before masking drops most of them
 // (deferred masking, MicroDiT section 3).
 
-#include "nn/attention.hpp"
+#include "plugin/transformer_block.hpp"
 
 namespace tessera {
 
@@ -12,11 +12,8 @@ class PatchMixer : public nn::Module {
   struct Spec {
     std::int64_t width = 0;            ///< of the backbone
     std::int64_t condition_width = 0;  ///< of the conditioning vector
-    std::int64_t head_dim = 0;
-    std::int64_t backbone_depth = 0;  ///< sets the deviation of output projections at initialisation
-    bool bias = false;
-    double norm_eps = 1e-6;
-    bool recompute = false;  ///< keep only block inputs for backward
+    BlockSpec block;                   ///< the backbone's last block, which the mixer's take after
+    bool recompute = false;            ///< keep only block inputs for backward
   };
   /// tokens [batch, tokens, width], context of `width` -> [batch, tokens, mixer width].
   [[nodiscard]] virtual ops::Variable mix(const ops::Variable& tokens, const nn::Context& context,

@@ -58,6 +58,11 @@ TEST(Initializer, XavierBound) {
   const Initializer glorot = Initializer::xavier_uniform(100, 50);
   EXPECT_EQ(glorot.kind, Initializer::Kind::uniform);
   EXPECT_DOUBLE_EQ(glorot.value, std::sqrt(6.0 / 150));
+  EXPECT_DOUBLE_EQ(Initializer::xavier_uniform().for_matrix(100, 50).value, glorot.value);
+  EXPECT_DOUBLE_EQ(Initializer::normal(0.02).for_matrix(100, 50).value, 0.02);
+  Linear linear(100, 50, true, Initializer::xavier_uniform());
+  EXPECT_DOUBLE_EQ(linear.weight().initializer().value, glorot.value);
+  EXPECT_THROW(values(Initializer::xavier_uniform(), 1, "b", 3), Error);  // nobody told the fans
 }
 
 TEST(Initializer, DependsOnSeedNameAndElementOnly) {

@@ -128,8 +128,8 @@ TEST(Layers, PositionsPutTheColumnFirst) {
   EXPECT_THROW((void)sincos_positions(2, 2, 6, 1.0), Error);
 }
 
-TEST(Layers, NoiseEmbeddingIsAnMlpOfCosinesThenSines) {
-  NoiseEmbedding embedding(8, 4, NoiseEmbedding::Activation::silu);
+TEST(Layers, ScalarEmbeddingIsAnMlpOfCosinesThenSines) {
+  ScalarEmbedding embedding(8, 4, ScalarEmbedding::Activation::silu);
   ParameterStore store(embedding);
   store.materialise(Precision::named("float64"));
   store.values().copy_from(random_tensor({store.arena_elements()}, DType::f64, 8));

@@ -44,12 +44,16 @@ TEST(Module, NamesArePathsInOrderOfDeclaration) {
 }
 
 TEST(Module, PublishedNamesOfTheSharedLayers) {
-  SwiGlu mlp(8, 4, 16, true, 0.02, 0.02);
+  const Initializer weights = Initializer::normal(0.02);
+  SwiGlu mlp(8, 4, 16, true, weights, weights, weights);
   EXPECT_EQ(names(mlp), (std::vector<std::string>{"w1.weight", "w1.bias", "w2.weight", "w2.bias", "w3.weight",
                                                   "w3.bias"}));
-  NormedMlp projection(4, 8, 1e-6);
+  CaptionMlp projection(4, 8, 1e-6);
   EXPECT_EQ(names(projection),
             (std::vector<std::string>{"fc1.weight", "fc1.bias", "norm.weight", "fc2.weight", "fc2.bias"}));
+  CaptionMlp without_norm(4, 8);
+  EXPECT_EQ(names(without_norm),
+            (std::vector<std::string>{"fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"}));
   PatchEmbedding patch(4, 8, 2, false);
   EXPECT_EQ(names(patch), (std::vector<std::string>{"proj.weight", "proj.bias"}));
   LayerNorm plain(8, false, 1e-6);
