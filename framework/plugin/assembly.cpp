@@ -4,7 +4,7 @@ namespace tessera {
 
 bool Assembly::wanted(const std::string& key) {
   if (!configuration_.has(key)) return false;
-  const std::string name = configuration_.get_string(key + ".name", "none");
+  const std::string name = name_at(key);
   if (name == "none") resolved_.set(key + ".name", FieldValue(name));
   return name != "none";
 }

@@ -49,8 +49,7 @@ BlockStack::BlockStack(const StackSpec& spec, Modulation& modulation, Assembly& 
 ops::Variable BlockStack::forward(ops::Variable x, const nn::Context& context,
                                   const ops::Variable& prepared) const {
   for (const auto& block : blocks_) {
-    const auto body = [&block = *block,
-                       &offsets = context.offsets](const std::vector<ops::Variable>& inputs) {
+    const auto body = [&block = *block, offsets = context.offsets](const std::vector<ops::Variable>& inputs) {
       return block.forward(inputs[0], {inputs[1], offsets}, inputs[2]);
     };
     x = recompute_ ? ops::recompute(body, {x, context.tokens, prepared})

@@ -9,13 +9,6 @@
 
 namespace tessera::parity {
 
-Tolerances tolerances_for(const std::string& precision) {
-  if (precision == "f64") return {5e-6, 5e-6, 1e-9, -1};
-  if (precision == "f32") return {2e-5, 5e-5, 1e-6, -1};
-  if (precision == "bf16") return {3e-2, 0, 1e-6, 0.999};
-  throw Error("unknown precision '" + precision + "'", "--dtype", "use f64, f32 or bf16", ExitCode::usage);
-}
-
 void Comparison::check(Quantity quantity, const std::string& name, const Tensor& actual,
                        const std::vector<double>& expected, double scale) {
   if (!actual.defined()) {

@@ -18,12 +18,10 @@ struct Tolerances {
   double gradient_cosine = -1;  ///< when above -1, gradients are judged by their cosine instead
 };
 
-/// Tolerances of a precision "f64", "f32" or "bf16".
-[[nodiscard]] Tolerances tolerances_for(const std::string& precision);
-
 class Comparison {
  public:
-  explicit Comparison(const Tolerances& tolerances) : tolerances_(tolerances) {}
+  /// From here on.
+  void set_tolerances(const Tolerances& tolerances) { tolerances_ = tolerances; }
 
   /// Compares and prints. `scale` replaces absmax when positive: a sum of cancelling terms is compared
   /// against the size of its terms. `allowance` adds to the tolerance.

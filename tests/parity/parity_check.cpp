@@ -31,6 +31,9 @@ Arguments parse(int argc, char** argv) {
     const bool has_value = i + 1 < argc;
     if (word == "--dtype" && has_value) {
       arguments.precision = argv[++i];
+      if (arguments.precision != "f64" && arguments.precision != "f32" && arguments.precision != "bf16") {
+        throw usage("unknown precision '" + arguments.precision + "'");
+      }
     } else if (word == "--tolerance" && has_value) {
       std::size_t used = 0;
       const std::string number = argv[++i];
@@ -51,13 +54,12 @@ Arguments parse(int argc, char** argv) {
   return arguments;
 }
 
-CaseBody body_of(const std::string& kind, const std::string& path) {
-  if (kind == "microdit_forward") return run_forward;
-  if (kind == "microdit_edm_loss") return run_edm_loss;
-  if (kind == "microdit_sampler") return run_sampler;
-  if (kind == "microdit_train") return run_training;
-  throw Error("the case kind '" + kind + "' is unknown", path,
-              "use a file of kind microdit_forward, microdit_edm_loss, microdit_sampler or microdit_train");
+Tolerances tolerances_of(const CaseKind& kind, const Arguments& arguments) {
+  Tolerances tolerances = arguments.precision == "f64"   ? kind.f64
+                          : arguments.precision == "f32" ? kind.f32
+                                                         : kind.bf16;
+  if (arguments.tolerance > 0) tolerances.output = tolerances.gradient = arguments.tolerance;
+  return tolerances;
 }
 
 nn::Precision precision_of(const std::string& name) {
@@ -71,10 +73,11 @@ void check_file(const std::string& path, const Arguments& arguments, const Regis
   for (const std::string& one_case : fixture.cases()) {
     fixture.select(one_case);
     ReferenceModel model = build_model(fixture, registry, precision_of(arguments.precision));
-    const CaseBody body = body_of(model.config.at("kind").get<std::string>(), path);
+    const CaseKind& kind = case_kind(model.config.at("kind").get<std::string>(), path);
+    comparison.set_tolerances(tolerances_of(kind, arguments));
     std::printf("== %s %s (%s)\n", path.c_str(), one_case.c_str(), arguments.precision.c_str());
     if (arguments.precision != "bf16") {
-      body(fixture, model, &comparison);
+      kind.body(fixture, model, &comparison);
       continue;
     }
     // Rounding to bfloat16 flips routing decisions: both precisions follow the float64 routing.
@@ -82,20 +85,18 @@ void check_file(const std::string& path, const Arguments& arguments, const Regis
     {
       ReferenceModel exact = build_model(fixture, registry, precision_of("f64"));
       const nn::RoutingTape recording;
-      body(fixture, exact, nullptr);
+      kind.body(fixture, exact, nullptr);
       decisions = recording.decisions();
     }
     const nn::RoutingTape replay(std::move(decisions));
-    body(fixture, model, &comparison);
+    kind.body(fixture, model, &comparison);
   }
 }
 
 int run(int argc, char** argv) {
   const Arguments arguments = parse(argc, argv);
-  Tolerances tolerances = tolerances_for(arguments.precision);
-  if (arguments.tolerance > 0) tolerances.output = tolerances.gradient = arguments.tolerance;
   const Registry registry = Registry::with_installed_plugins();
-  Comparison comparison(tolerances);
+  Comparison comparison;
   for (const std::string& file : arguments.files) check_file(file, arguments, registry, comparison);
   comparison.print_summary();
   return comparison.passed() ? 0 : 1;

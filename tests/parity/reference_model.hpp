@@ -19,15 +19,18 @@ struct ReferenceModel {
   nlohmann::json config;  ///< the whole config_json
   std::unique_ptr<Assembly> assembly;
   std::unique_ptr<Backbone> backbone;
-  std::unique_ptr<Objective> objective;
-  std::unique_ptr<Sampler> sampler;
+  std::unique_ptr<Objective> objective;  ///< null where the configuration names none
+  std::unique_ptr<Sampler> sampler;      ///< likewise
   std::unique_ptr<nn::ParameterStore> store;
 };
 
 /// The configuration tree that describes a reference's config_json.
-[[nodiscard]] ConfigTree configuration_of(const nlohmann::json& config);
+[[nodiscard]] ConfigTree microdit_configuration(const nlohmann::json& config);
+[[nodiscard]] ConfigTree pixart_configuration(const nlohmann::json& config);
+/// PixArt's positions span [0, base / lewei_scale) on any grid.
+[[nodiscard]] PositionGrid pixart_positions(const nlohmann::json& config);
 
-/// Builds the model of a fixture and loads its parameters.
+/// Builds the model of a fixture and loads its parameters and buffers.
 /// @throws Error when the parameters of the file and of the model are not the same set of names and shapes.
 [[nodiscard]] ReferenceModel build_model(const Fixture& fixture, const Registry& registry,
                                          const nn::Precision& precision);

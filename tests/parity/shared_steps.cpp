@@ -1,8 +1,9 @@
-// What several kinds of cases share: masks and gradients.
+// What several kinds of cases share: masks, a forward pass, gradients.
 
 #include <cmath>
 
 #include "cases.hpp"
+#include "ops/accumulate.hpp"
 #include "plugin/slots/masking.hpp"
 
 namespace tessera::parity {
@@ -40,8 +41,34 @@ RecordedMask recorded_mask(const Fixture& fixture, const ReferenceModel& model, 
   return result;
 }
 
+void check_forward(const Fixture& fixture, ReferenceModel& model, const Backbone::Input& input,
+                   const std::string& output_name, Comparison* comparison) {
+  model.store->clear_gradients();
+  const ops::Variable output = model.backbone->forward(input);
+  std::vector<double> weight = fixture.values("random/loss_weight");
+  for (double& value : weight) value /= static_cast<double>(weight.size());
+  ops::backward(output, ops::converted(Tensor::from_host(weight, output.shape()), output.dtype()));
+  if (comparison == nullptr) return;
+
+  comparison->check(Quantity::output, output_name, output.value(), fixture.values(output_name));
+  const std::vector<double> sample = ops::converted(output.value(), DType::f64).to_host<double>();
+  double loss = 0;
+  double size = 0;
+  for (std::size_t i = 0; i < sample.size(); ++i) {
+    loss += sample[i] * weight[i];
+    size += std::abs(sample[i] * weight[i]);
+  }
+  comparison->check(Quantity::output, "outputs/loss", {loss}, fixture.values("outputs/loss"), size);
+  check_gradients(fixture, model, *comparison);
+  comparison->check(Quantity::gradient, "grad_inputs/x", input.latent.gradient(),
+                    fixture.values("grad_inputs/x"));
+  comparison->check(Quantity::gradient, "grad_inputs/y", input.condition.captions.features.gradient(),
+                    fixture.values("grad_inputs/y"));
+}
+
 void check_gradients(const Fixture& fixture, const ReferenceModel& model, Comparison& comparison) {
   for (const nn::ParameterSlot& slot : model.store->slots()) {
+    if (fixture.has("buffers/" + slot.name)) continue;
     comparison.check(Quantity::gradient, "grads/" + slot.name, slot.parameter->master().gradient(),
                      fixture.values("grads/" + slot.name));
   }
