@@ -17,6 +17,10 @@ std::string part_of(const std::string& parameter) {
   static const std::vector<std::pair<std::string, std::string>> known{
       {"x_embedder.", "patch embedding"},
       {"t_embedder.", "noise embedding"},
+      {"t_block.", "modulation of all blocks"},
+      {"csize_embedder.", "size embedding"},
+      {"ar_embedder.", "aspect ratio embedding"},
+      {"y_embedder.embedding_table.", "class embedding"},
       {"y_embedder.", "caption projection"},
       {"y_emb_preprocess.", "caption block"},
       {"pooled_y_emb_process.", "pooled caption"},
@@ -66,14 +70,30 @@ ParameterPlan plan_parameters(const Registry& registry, RunComponents& component
   return plan;
 }
 
+/// What a batch of square pictures is conditioned on, every caption as long as the encoder allows. The
+/// numbers do not matter where only shapes are computed.
+Condition meta_condition(const RunComponents& components, std::int64_t batch, std::int64_t resolution,
+                         DType type) {
+  const auto images = static_cast<std::size_t>(batch);
+  const std::vector<double> sides(images, static_cast<double>(resolution));
+  Condition condition;
+  condition.facts = {sides, sides, std::vector<double>(images, 1.0), std::vector<std::int64_t>(images, 0)};
+  if (components.backbone().captions() != nullptr) {
+    const TextEncoder& encoder = components.text_encoder();
+    condition.captions.features =
+        ops::Variable(Tensor::empty({batch, encoder.length(), encoder.width()}, type));
+    condition.captions.lengths.assign(images, encoder.length());
+  }
+  return condition;
+}
+
 /// The inputs of a batch, shapes only.
 struct MetaBatch {
-  MetaBatch(const RunComponents& components, std::int64_t batch, std::int64_t side, std::int64_t tokens,
+  MetaBatch(const RunComponents& components, std::int64_t batch, std::int64_t resolution, std::int64_t tokens,
             std::int64_t kept, DType type)
-      : latents(Tensor::empty({batch, components.codec().channels(), side, side}, type)),
-        level(Tensor::empty({batch}, type)),
-        captions(Tensor::empty({batch, components.text_encoder().length(), components.text_encoder().width()},
-                               type)) {
+      : level(Tensor::empty({batch}, type)), condition(meta_condition(components, batch, resolution, type)) {
+    const std::int64_t side = resolution / components.codec().downsampling();
+    latents = Tensor::empty({batch, components.codec().channels(), side, side}, type);
     if (kept < tokens) {
       mask.kept = kept;
       mask.keep = Tensor::empty({batch, kept}, DType::i32);
@@ -83,7 +103,8 @@ struct MetaBatch {
   }
   [[nodiscard]] const TokenMask* mask_or_null() const { return mask.keep.defined() ? &mask : nullptr; }
 
-  Tensor latents, level, captions;
+  Tensor latents, level;
+  Condition condition;
   TokenMask mask;
 };
 
@@ -97,8 +118,7 @@ StagePlan plan_stage(RunComponents& components, const train::StageSettings& stag
                     " pixels do not divide",
                 {}, "choose another resolution or patch");
   }
-  const std::int64_t side = stage.resolution / unit;
-  const std::int64_t across = side / backbone.patch_size();
+  const std::int64_t across = stage.resolution / (unit * backbone.patch_size());
   StagePlan plan;
   plan.settings = &stage;
   plan.tokens = across * across;
@@ -109,19 +129,18 @@ StagePlan plan_stage(RunComponents& components, const train::StageSettings& stag
   const MetaScope meta;
   {
     const ops::NoGradScope no_grad;
-    const MetaBatch one(components, 1, side, plan.tokens, plan.kept, type);
+    const MetaBatch one(components, 1, stage.resolution, plan.tokens, plan.kept, type);
     const compute::CostScope scope;
-    const ops::Variable output = backbone.forward(
-        {ops::Variable(one.latents), one.level, {{ops::Variable(one.captions), {}}, {}}, one.mask_or_null()});
+    static_cast<void>(
+        backbone.forward({ops::Variable(one.latents), one.level, one.condition, one.mask_or_null()}));
     plan.forward = {scope.cost().matmul_flops, scope.cost().attention_flops, scope.cost().one_hot_flops};
   }
   const std::size_t before = meta_memory_statistics().current;
   reset_peak_meta_memory();
-  const MetaBatch batch(components, plan.micro_batch, side, plan.tokens, plan.kept, type);
+  const MetaBatch batch(components, plan.micro_batch, stage.resolution, plan.tokens, plan.kept, type);
   const Tensor noise = Tensor::empty(batch.latents.shape(), type);
   const ObjectiveLoss loss = components.objective().loss(
-      backbone, {batch.latents, {{ops::Variable(batch.captions), {}}, {}}, batch.mask_or_null()},
-      {batch.level, noise});
+      backbone, {batch.latents, batch.condition, batch.mask_or_null()}, {batch.level, noise});
   ops::backward(loss.per_image, Tensor::empty(loss.per_image.shape(), loss.per_image.dtype()));
   plan.activation_bytes = meta_memory_statistics().peak - before;
   return plan;

@@ -19,10 +19,13 @@ const Registry& registry() {
   return loaded;
 }
 
-train::RunConfig configuration(const std::string& name) {
+std::filesystem::path configs() {
   const std::filesystem::path here = __FILE__;
-  const auto root = here.parent_path().parent_path().parent_path().parent_path();
-  return train::RunConfig::resolve(ConfigTree::load({root / "configs" / "microdit" / name}));
+  return here.parent_path().parent_path().parent_path().parent_path() / "configs";
+}
+
+train::RunConfig configuration(const std::string& name) {
+  return train::RunConfig::resolve(ConfigTree::load({configs() / "microdit" / name}));
 }
 
 std::int64_t count(const Plan& plan, const std::string& part) {
@@ -81,6 +84,48 @@ TEST(Plan, xl_has_the_published_parameters_and_arithmetic) {
     EXPECT_NEAR(stage.forward.attention / 2e9, attention[i], 0.01 * attention[i]);
     EXPECT_NEAR(stage.forward.one_hot / 2e9, one_hot[i], 0.01 * one_hot[i]);
   }
+}
+
+/// A run of one stage at 256 pixels on a model of configs/pixart/.
+train::RunConfig pixart_run(const std::string& model) {
+  ConfigTree tree = ConfigTree::load({configs() / "pixart" / (model + ".toml")});
+  tree.merge(ConfigTree::parse(R"(
+    [data]
+    path = ["nowhere"]
+    [model.backbone]
+    learned_variance = false
+    [objective]
+    name = "edm"
+    [sampler]
+    name = "edm-heun"
+    [[stage]]
+    name = "256px"
+    steps = 1
+    resolution = 256
+    batch = 64
+    learning_rate = 2e-5
+  )",
+                               "stage"));
+  return train::RunConfig::resolve(tree);
+}
+
+TEST(Plan, captions_of_full_length_sizes_and_labels_are_in_it) {
+  // GMAC of one forward pass, by executing the published code (recipes P.A.8).
+  const std::pair<const char*, double> models[] = {
+      {"model-xl-2", 149.05}, {"model-xl-2-ms", 149.05}, {"model-dit-xl-2", 118.6}};
+  for (const auto& [name, gmac] : models) {
+    SCOPED_TRACE(name);
+    const train::RunConfig config = pixart_run(name);
+    const Plan plan = make_plan(registry(), config, 8);
+    ASSERT_EQ(plan.stages.size(), 1U);
+    EXPECT_NEAR(plan.stages[0].forward.flops() / 2e9, gmac, 0.1);
+    EXPECT_GT(plan.stages[0].activation_bytes, std::uint64_t{8} * 28 * 256 * 1152 * 4);
+  }
+  const Plan plan = make_plan(registry(), pixart_run("model-xl-2-ms"), 8);
+  EXPECT_EQ(count(plan, "modulation of all blocks"), 7969536);
+  EXPECT_EQ(count(plan, "size embedding"), 246528);
+  EXPECT_EQ(count(plan, "aspect ratio embedding"), 246528);
+  EXPECT_EQ(count(make_plan(registry(), pixart_run("model-dit-xl-2"), 8), "class embedding"), 1001 * 1152);
 }
 
 TEST(Plan, memory_follows_the_precision_and_the_batch) {
