@@ -21,6 +21,7 @@ std::string part_of(const std::string& parameter) {
       {"csize_embedder.", "size embedding"},
       {"ar_embedder.", "aspect ratio embedding"},
       {"y_embedder.embedding_table.", "class embedding"},
+      {"y_embedder.y_embedding", "null caption"},
       {"y_embedder.", "caption projection"},
       {"y_emb_preprocess.", "caption block"},
       {"pooled_y_emb_process.", "pooled caption"},

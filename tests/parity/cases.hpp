@@ -40,7 +40,7 @@ struct RecordedMask {
 [[nodiscard]] RecordedMask recorded_mask(const Fixture& fixture, const ReferenceModel& model,
                                          std::int64_t step, Comparison* comparison);
 
-/// Compares every parameter's gradient with /grads; what the reference keeps in a buffer has none.
+/// Compares the gradient of every trainable parameter with /grads.
 void check_gradients(const Fixture& fixture, const ReferenceModel& model, Comparison& comparison);
 
 }  // namespace tessera::parity

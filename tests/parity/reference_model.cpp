@@ -10,13 +10,14 @@ namespace {
 
 bool is_pixart(const json& config) { return config.at("kind").get<std::string>().starts_with("pixart"); }
 
-/// Loads every parameter of the model from the file's parameters, or from its buffers: what the reference
-/// keeps without training.
+/// Loads every parameter of the model: the trainable ones from the file's parameters, the others from its
+/// buffers.
 void load_parameters(const Fixture& fixture, nn::ParameterStore& store) {
   std::set<std::string> missing;
   for (const std::string& name : fixture.members("params")) missing.insert(name);
   for (const nn::ParameterSlot& slot : store.slots()) {
-    const std::string object = (missing.erase(slot.name) == 0 ? "buffers/" : "params/") + slot.name;
+    const std::string object = (slot.trainable ? "params/" : "buffers/") + slot.name;
+    missing.erase(slot.name);
     if (!fixture.has(object)) throw Error("the file lacks the parameter " + slot.name, fixture.path());
     if (!(fixture.shape(object) == slot.parameter->shape())) {
       throw Error("the parameter " + slot.name + " is " + fixture.shape(object).to_string() +

@@ -183,6 +183,8 @@ TEST(PixArt, TheNullCaptionIsTheModelsTable) {
   expect_near(std::vector<double>(null.begin(), null.end()),
               {table.begin(), table.begin() + 4 * caption_width}, 1e-7);
   EXPECT_THROW((void)model.backbone->captions()->null_features(11), Error);
+  EXPECT_FALSE(model.store->slot("y_embedder.y_embedding").trainable);
+  EXPECT_EQ(model.store->frozen_parameters(), length * caption_width);
   EXPECT_FALSE(model.backbone->captions()->needs_all_positions());
 }
 

@@ -13,8 +13,8 @@ using test::Model;
 std::int64_t trainable(Model& model, const std::string& prefix = {}) {
   std::int64_t count = 0;
   for (const nn::NamedParameter& named : model.backbone->parameters()) {
-    const bool fixed = named.name == "y_embedder.y_embedding";
-    if (!fixed && named.name.starts_with(prefix)) count += named.parameter->shape().numel();
+    if (!named.parameter->options().trainable || !named.name.starts_with(prefix)) continue;
+    count += named.parameter->shape().numel();
   }
   return count;
 }
