@@ -8,14 +8,7 @@ if(NOT HDF5_IS_PARALLEL)
     "Install libhdf5-openmpi-dev, or set HDF5_C_COMPILER_EXECUTABLE to a parallel h5pcc.")
 endif()
 
-find_package(Kokkos REQUIRED)
-# Debian's package exports an include path that does not exist.
-get_target_property(kokkos_includes Kokkos::kokkos INTERFACE_INCLUDE_DIRECTORIES)
-foreach(dir IN LISTS kokkos_includes)
-  if(NOT dir MATCHES "\\$<" AND NOT EXISTS "${dir}")
-    set_target_properties(Kokkos::kokkos PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${Kokkos_INCLUDE_DIRS}")
-  endif()
-endforeach()
+include(TesseraKokkos)
 
 # Debian's CMake package of oneDNN asks for OpenCL, which a CPU build never needs.
 find_path(DNNL_INCLUDE_DIR dnnl.hpp REQUIRED)

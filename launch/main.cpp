@@ -1,7 +1,6 @@
 // The `tessera` program. Invariant: every path out of main has one of the exit codes of DESIGN 11 (0 done,
 // 1 error, 2 usage, 75 resume later), and every failure was told in one paragraph on standard error.
 
-#include <Kokkos_Core.hpp>
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
@@ -9,6 +8,7 @@
 
 #include "comm/environment.hpp"
 #include "comm/job.hpp"
+#include "compute/runtime.hpp"
 #include "launch/command.hpp"
 #include "tensor/allocator.hpp"
 
@@ -45,10 +45,11 @@ int fail(const Error& error) {
 
 int run_on_ranks(const Command& command, const std::vector<std::string>& words) {
   const comm::Environment mpi;
-  const Kokkos::ScopeGuard kokkos;
   return comm::guard(
       [&](const comm::Communicator& world) {
-        return command.run_on_ranks(parse_arguments(command.table, words), world);
+        const Arguments arguments = parse_arguments(command.table, words);
+        const Runtime runtime;
+        return command.run_on_ranks(arguments, world);
       },
       [](const Error& error, int rank) { std::cerr << message(error, rank) << std::endl; });
 }
@@ -79,7 +80,6 @@ int run(std::vector<std::string> words) {
   // Wrong arguments are then told once for the job, whose ranks end as one.
   if (command.run_on_ranks) return run_on_ranks(command, words);
   const Arguments arguments = parse_arguments(command.table, words);
-  const Kokkos::ScopeGuard kokkos;
   return static_cast<int>(command.run(arguments));
 }
 

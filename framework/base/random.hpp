@@ -8,12 +8,13 @@
 // Generator: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
 // Everything here but the functions at the end runs in kernels.
 
-#include <Kokkos_Macros.hpp>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <vector>
+
+#include "base/device_function.hpp"
 
 namespace tessera {
 
@@ -51,8 +52,8 @@ struct PhiloxBlock {
 };
 
 /// Ten rounds of Philox4x32 on the 128-bit counter (c0 lowest).
-KOKKOS_INLINE_FUNCTION PhiloxBlock philox(PhiloxKey key, std::uint32_t c0, std::uint32_t c1, std::uint32_t c2,
-                                          std::uint32_t c3) {
+TESSERA_INLINE_FUNCTION PhiloxBlock philox(PhiloxKey key, std::uint32_t c0, std::uint32_t c1,
+                                           std::uint32_t c2, std::uint32_t c3) {
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t a = std::uint64_t{0xD2511F53U} * c0;
     const std::uint64_t b = std::uint64_t{0xCD9E8D57U} * c2;
@@ -72,7 +73,7 @@ struct RandomStream {
 
   RandomStream() = default;
   /// Philox itself is the hash: seed as its key, the other fields as counters of two chained calls.
-  KOKKOS_INLINE_FUNCTION RandomStream(const RandomKey& from) {  // NOLINT: a key is meant to convert
+  TESSERA_INLINE_FUNCTION RandomStream(const RandomKey& from) {  // NOLINT: a key is meant to convert
     const PhiloxKey seed{static_cast<std::uint32_t>(from.seed), static_cast<std::uint32_t>(from.seed >> 32)};
     const PhiloxBlock use =
         philox(seed, static_cast<std::uint32_t>(from.purpose), from.stage, from.attempt, 0x74657373U);
@@ -84,8 +85,8 @@ struct RandomStream {
 
 /// 32 random bits. Elements go to generator blocks in groups of 64 = 16 blocks x 4 words, such that the
 /// blocks of a group can be computed side by side and stored in order (see fill_normal).
-KOKKOS_INLINE_FUNCTION std::uint32_t random_bits(const RandomStream& stream, std::uint64_t position,
-                                                 std::uint64_t element) {
+TESSERA_INLINE_FUNCTION std::uint32_t random_bits(const RandomStream& stream, std::uint64_t position,
+                                                  std::uint64_t element) {
   const std::uint64_t block = (element >> 6) * 16 + (element & 15);
   const PhiloxBlock draw =
       philox(stream.key, static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32),
@@ -96,8 +97,8 @@ KOKKOS_INLINE_FUNCTION std::uint32_t random_bits(const RandomStream& stream, std
 }
 
 /// 64 random bits, independent of random_bits of the same arguments. @param element  below 2^62.
-KOKKOS_INLINE_FUNCTION std::uint64_t random_bits64(const RandomStream& stream, std::uint64_t position,
-                                                   std::uint64_t element) {
+TESSERA_INLINE_FUNCTION std::uint64_t random_bits64(const RandomStream& stream, std::uint64_t position,
+                                                    std::uint64_t element) {
   const std::uint64_t block = (element >> 1) | 0x8000000000000000ULL;
   const PhiloxBlock draw =
       philox(stream.key, static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32),
@@ -108,25 +109,25 @@ KOKKOS_INLINE_FUNCTION std::uint64_t random_bits64(const RandomStream& stream, s
 }
 
 /// Uniform in [0, 1): a multiple of 2^-24.
-KOKKOS_INLINE_FUNCTION float uniform_from_bits(std::uint32_t bits) {
+TESSERA_INLINE_FUNCTION float uniform_from_bits(std::uint32_t bits) {
   return static_cast<float>(static_cast<std::int32_t>(bits >> 8)) * 0x1p-24F;
 }
 
-KOKKOS_INLINE_FUNCTION float uniform01(const RandomStream& stream, std::uint64_t position,
-                                       std::uint64_t element) {
+TESSERA_INLINE_FUNCTION float uniform01(const RandomStream& stream, std::uint64_t position,
+                                        std::uint64_t element) {
   return uniform_from_bits(random_bits(stream, position, element));
 }
 
 /// Uniform in [0, 1): a multiple of 2^-53, from random_bits64.
-KOKKOS_INLINE_FUNCTION double uniform01_double(const RandomStream& stream, std::uint64_t position,
-                                               std::uint64_t element) {
+TESSERA_INLINE_FUNCTION double uniform01_double(const RandomStream& stream, std::uint64_t position,
+                                                std::uint64_t element) {
   return static_cast<double>(static_cast<std::int64_t>(random_bits64(stream, position, element) >> 11)) *
          0x1p-53;
 }
 
 namespace detail {
 
-KOKKOS_INLINE_FUNCTION float exact_sqrt(float x) {
+TESSERA_INLINE_FUNCTION float exact_sqrt(float x) {
 #ifdef __CUDA_ARCH__
   return __fsqrt_rn(x);  // sqrtf is approximate under -prec-sqrt=false
 #else
@@ -134,20 +135,20 @@ KOKKOS_INLINE_FUNCTION float exact_sqrt(float x) {
 #endif
 }
 
-KOKKOS_INLINE_FUNCTION std::uint32_t float_bits(float x) {
+TESSERA_INLINE_FUNCTION std::uint32_t float_bits(float x) {
   std::uint32_t bits;
   memcpy(&bits, &x, sizeof bits);
   return bits;
 }
 
-KOKKOS_INLINE_FUNCTION float bits_float(std::uint32_t bits) {
+TESSERA_INLINE_FUNCTION float bits_float(std::uint32_t bits) {
   float x;
   memcpy(&x, &bits, sizeof x);
   return x;
 }
 
 /// -log(y) for y in [2^-60, 1], absolute error below 1e-7 near 1, relative below 2e-7.
-KOKKOS_INLINE_FUNCTION float minus_log(float y) {
+TESSERA_INLINE_FUNCTION float minus_log(float y) {
   // y = m 2^e with m in [sqrt(1/2), sqrt(2)), log m = t + t^2 q(t), t = m - 1
   const std::uint32_t bits = float_bits(y);
   const std::int32_t e = static_cast<std::int32_t>(bits - 0x3F3504F3U) >> 23;
@@ -167,7 +168,7 @@ KOKKOS_INLINE_FUNCTION float minus_log(float y) {
 
 /// The standard normal quantile of (bits + 1/2) 2^-32: monotone in the signed sense, symmetric (~bits gives
 /// exactly -x), |x| at most 6.34, relative error below 4e-7.
-KOKKOS_INLINE_FUNCTION float normal_from_bits(std::uint32_t bits) {
+TESSERA_INLINE_FUNCTION float normal_from_bits(std::uint32_t bits) {
   // The lower tail p and the distance from the middle v = 1 - 2p are both taken from the integer, so that
   // neither loses digits. Then x = v R(w), w = -log(4 p (1-p)), with R smooth: our own minimax fit of degree
   // 16 in s = sqrt(w + 2.5), whose relative error is 3.2e-8 over all w that 32 bits can reach.
@@ -200,14 +201,14 @@ KOKKOS_INLINE_FUNCTION float normal_from_bits(std::uint32_t bits) {
 
 /// A standard normal. Runs without float64 hardware; float64 users convert it, so that every precision
 /// trains on the same noise.
-KOKKOS_INLINE_FUNCTION float normal(const RandomStream& stream, std::uint64_t position,
-                                    std::uint64_t element) {
+TESSERA_INLINE_FUNCTION float normal(const RandomStream& stream, std::uint64_t position,
+                                     std::uint64_t element) {
   return normal_from_bits(random_bits(stream, position, element));
 }
 
 /// A whole number in [0, n), n at least 1, from random_bits64; the bias is below n 2^-64.
-KOKKOS_INLINE_FUNCTION std::uint64_t random_below(const RandomStream& stream, std::uint64_t position,
-                                                  std::uint64_t element, std::uint64_t n) {
+TESSERA_INLINE_FUNCTION std::uint64_t random_below(const RandomStream& stream, std::uint64_t position,
+                                                   std::uint64_t element, std::uint64_t n) {
   // upper half of the 128-bit product bits * n, from 32-bit halves
   const std::uint64_t bits = random_bits64(stream, position, element);
   const std::uint64_t bl = bits & 0xFFFFFFFFU, bh = bits >> 32, nl = n & 0xFFFFFFFFU, nh = n >> 32;

@@ -69,6 +69,7 @@ std::uint32_t read_part(const io::File& file, const TensorEntry& entry, comm::Sl
 std::vector<std::uint32_t> read_parts(const std::filesystem::path& path,
                                       const std::vector<const TensorEntry*>& entries,
                                       const std::vector<PlacedTensor>& tensors, int rank, int ranks) {
+  expect_host_memory("reading a checkpoint");
   const io::File file = io::File::open_read(path.string());
   std::vector<std::uint32_t> checksums;
   for (std::size_t i = 0; i < tensors.size(); ++i) {

@@ -108,6 +108,7 @@ std::vector<std::uint32_t> write_parts(const Plan& plan, const std::vector<Place
 
 void save(const std::filesystem::path& path, const RunState& state, const nn::ParameterStore& store,
           const std::vector<NamedArena>& arenas, const comm::Communicator& world) {
+  expect_host_memory("writing a checkpoint");
   const std::vector<PlacedTensor> tensors = tensors_of(store, arenas);
   std::optional<io::FileReplacement> replacement;
   Plan plan;

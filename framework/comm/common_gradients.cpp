@@ -49,6 +49,7 @@ CommonGradients::CommonGradients(const Communicator& world, const SharedArena& g
       rounds_(ranges_.size(), 0),
       step_rounds_(ranges_.size(), 0) {
   static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "the turns are passed between processes");
+  expect_host_memory("summing gradients in turns");
   if (world.size() > 1 && (gradients.placement() != Placement::shared || !world.on_one_node())) {
     throw Error("gradients that exist once per node need all ranks on one node and a shared arena", where,
                 "Set gradient_memory = \"per-rank\".");

@@ -1,7 +1,8 @@
 #include "comm/ordered_sums.hpp"
 
-#include <Kokkos_Core.hpp>
 #include <algorithm>
+
+#include "tensor/space.hpp"
 
 namespace tessera::comm {
 namespace {

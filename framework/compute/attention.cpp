@@ -6,7 +6,7 @@
 
 namespace tessera::compute {
 
-#ifdef KOKKOS_ENABLE_CUDA
+#ifdef TESSERA_CUDA
 namespace implementation = portable;
 #else
 namespace implementation = host;

@@ -1,10 +1,6 @@
 // Invariant: the weights are made again from the scores and the saved log-sum-exp, tile by tile; the
 // gradients of keys and values gather in scratch over all blocks of queries and are written once.
 
-#include <Kokkos_Macros.hpp>
-
-#ifndef KOKKOS_ENABLE_CUDA
-
 #include <type_traits>
 
 #include "compute/attention_head.hpp"
@@ -218,5 +214,3 @@ void attention_backward(const AttentionShape& shape, const Tokens& q, const Toke
 }
 
 }  // namespace tessera::compute::host
-
-#endif

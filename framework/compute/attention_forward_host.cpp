@@ -2,10 +2,6 @@
 // blocks with a running maximum (Milakov and Gimelshein, "Online normalizer calculation for softmax", arXiv
 // 1805.02867).
 
-#include <Kokkos_Macros.hpp>
-
-#ifndef KOKKOS_ENABLE_CUDA
-
 #include "compute/attention_head.hpp"
 #include "compute/attention_kernels.hpp"
 #include "compute/attention_softmax.hpp"
@@ -111,5 +107,3 @@ void attention_forward(const AttentionShape& shape, const Tokens& q, const Token
 }
 
 }  // namespace tessera::compute::host
-
-#endif

@@ -6,13 +6,13 @@
 // and sums over keys need no work across lanes, and the tile is at once the left operand of the products that
 // follow. For host sources only.
 
-#include <Kokkos_Core.hpp>
 #include <algorithm>
 #include <memory>
 #include <new>
 
 #include "compute/attention.hpp"
 #include "compute/attention_tiles.hpp"
+#include "tensor/space.hpp"
 
 namespace tessera::compute::host {
 

@@ -4,20 +4,21 @@
 // below 1e-7 where the result is a normal number (smaller ones become zero) and of sigmoid below 2e-7;
 // errors of the GELUs, of SiLU and of their derivatives below 2.5e-7 max(1, |x|). NaN stays NaN.
 
-#include <Kokkos_Core.hpp>
 #include <cmath>
 #include <cstdint>
 
+#include "base/device_function.hpp"
+
 namespace tessera::math {
 
-KOKKOS_INLINE_FUNCTION double sqrt(double x) { return ::sqrt(x); }
-KOKKOS_INLINE_FUNCTION float sqrt(float x) { return ::sqrtf(x); }
+TESSERA_INLINE_FUNCTION double sqrt(double x) { return ::sqrt(x); }
+TESSERA_INLINE_FUNCTION float sqrt(float x) { return ::sqrtf(x); }
 
-KOKKOS_INLINE_FUNCTION double exp(double x) { return ::exp(x); }
+TESSERA_INLINE_FUNCTION double exp(double x) { return ::exp(x); }
 
 /// Cody-Waite reduction x = n ln2 + r, |r| <= ln2/2, then the Taylor polynomial of degree 7. The range is
 /// limited on the bits: g++ turns comparisons of floats here into mask arithmetic that costs half the speed.
-KOKKOS_INLINE_FUNCTION float exp(float x) {
+TESSERA_INLINE_FUNCTION float exp(float x) {
   constexpr std::int32_t overflowing = 0x42b1999a;  // 88.8F, whose exponential overflows
   constexpr std::uint32_t vanishing = 0xc2b40000U;  // -90.0F, whose exponential is no normal number
   constexpr std::int32_t infinity = 0x7f800000;
@@ -57,7 +58,7 @@ KOKKOS_INLINE_FUNCTION float exp(float x) {
 }
 
 template <class T>
-KOKKOS_INLINE_FUNCTION T sigmoid(T x) {
+TESSERA_INLINE_FUNCTION T sigmoid(T x) {
   return T(1) / (T(1) + math::exp(-x));
 }
 
@@ -67,13 +68,13 @@ struct Normal {
   T cdf;
   T density;
 };
-KOKKOS_INLINE_FUNCTION Normal<double> normal(double x) {
+TESSERA_INLINE_FUNCTION Normal<double> normal(double x) {
   return {0.5 * ::erfc(-x * 0.70710678118654752440), 0.39894228040143267794 * ::exp(-0.5 * x * x)};
 }
 /// The tail is exp(-x^2/2) t P(s) with t = 1/(1 + c|x|), s = 1 - t and P fitted by us to a relative error of
 /// 2e-8 up to |x| = 13.5, where the density leaves float32. Both tails keep their relative accuracy, which
 /// 1 + erf loses; s, taken as c|x| t, is accurate near zero, which 1 - t is not.
-KOKKOS_INLINE_FUNCTION Normal<float> normal(float x) {
+TESSERA_INLINE_FUNCTION Normal<float> normal(float x) {
   const float scaled = 0.35355339F * (x < 0 ? -x : x);
   const float t = 1.0F / (1.0F + scaled);
   const float s = scaled * t;
@@ -94,11 +95,11 @@ KOKKOS_INLINE_FUNCTION Normal<float> normal(float x) {
 
 /// Exact GELU, x Phi(x), and its derivative Phi(x) + x phi(x) (Hendrycks and Gimpel 2016).
 template <class T>
-KOKKOS_INLINE_FUNCTION T gelu_erf(T x) {
+TESSERA_INLINE_FUNCTION T gelu_erf(T x) {
   return x * math::normal(x).cdf;
 }
 template <class T>
-KOKKOS_INLINE_FUNCTION T gelu_erf_derivative(T x) {
+TESSERA_INLINE_FUNCTION T gelu_erf_derivative(T x) {
   const Normal<T> n = math::normal(x);
   return n.cdf + x * n.density;
 }
@@ -110,7 +111,7 @@ struct Logistic {
   T slope;
 };
 template <class T>
-KOKKOS_INLINE_FUNCTION Logistic<T> logistic(T x) {
+TESSERA_INLINE_FUNCTION Logistic<T> logistic(T x) {
   const T e = math::exp(x < T(0) ? x : -x);
   const T r = T(1) / (T(1) + e);
   const T er = e * r;
@@ -120,12 +121,12 @@ KOKKOS_INLINE_FUNCTION Logistic<T> logistic(T x) {
 /// GELU by the tanh formula, written as x sigmoid(2u), which is the same number without the cancellation of
 /// 1 + tanh(u) for negative x; and its derivative.
 template <class T>
-KOKKOS_INLINE_FUNCTION T gelu_tanh(T x) {
+TESSERA_INLINE_FUNCTION T gelu_tanh(T x) {
   const T u2 = T(2 * 0.79788456080286535588) * x * (T(1) + T(0.044715) * x * x);
   return x * math::sigmoid(u2);
 }
 template <class T>
-KOKKOS_INLINE_FUNCTION T gelu_tanh_derivative(T x) {
+TESSERA_INLINE_FUNCTION T gelu_tanh_derivative(T x) {
   // Limited, because far out the formula would be 0 * infinity.
   const T square = x * x < T(1e8) ? x * x : T(1e8);
   const T u2 = T(2 * 0.79788456080286535588) * x * (T(1) + T(0.044715) * square);
@@ -135,11 +136,11 @@ KOKKOS_INLINE_FUNCTION T gelu_tanh_derivative(T x) {
 }
 
 template <class T>
-KOKKOS_INLINE_FUNCTION T silu(T x) {
+TESSERA_INLINE_FUNCTION T silu(T x) {
   return x * math::sigmoid(x);
 }
 template <class T>
-KOKKOS_INLINE_FUNCTION T silu_derivative(T x) {
+TESSERA_INLINE_FUNCTION T silu_derivative(T x) {
   const Logistic<T> s = logistic(x);
   return s.value + x * s.slope;
 }

@@ -202,6 +202,7 @@ void matmul(const Matrices& a, Transpose transpose_a, const Matrices& b, Transpo
                    static_cast<double>(extents.n) * static_cast<double>(extents.k));
   if (c.tensor->is_meta() || a.tensor->is_meta() || b.tensor->is_meta()) return;
   if (batch == 0 || extents.m == 0 || extents.n == 0) return;
+  expect_host_memory("the matrix product");
   if (extents.k == 0) {
     if (!accumulate) fill_rows(c, batch, bias);
     return;

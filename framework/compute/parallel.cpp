@@ -16,4 +16,6 @@ const ExecutionSpace& current_execution_space() {
 
 void set_current_execution_space(const ExecutionSpace& space) { current = space; }
 
+void release_current_execution_space() { current.reset(); }
+
 }  // namespace tessera

@@ -2,10 +2,10 @@
 // Invariant: every kernel runs in the current execution space instance, with an unsigned 64-bit index: with
 // a 32-bit index g++ does not vectorise Kokkos' loop and the kernel runs five times slower.
 
-#include <Kokkos_Core.hpp>
 #include <cstddef>
 #include <cstdint>
 
+#include "tensor/space.hpp"
 #include "tensor/tensor.hpp"
 
 namespace tessera {
@@ -13,6 +13,8 @@ namespace tessera {
 /// The execution space instance (a stream on a GPU) that this thread's operations use.
 [[nodiscard]] const ExecutionSpace& current_execution_space();
 void set_current_execution_space(const ExecutionSpace& space);
+/// Lets go of this thread's instance: none may outlive Kokkos.
+void release_current_execution_space();
 
 using ElementPolicy = Kokkos::RangePolicy<ExecutionSpace, Kokkos::IndexType<std::size_t>>;
 

@@ -26,7 +26,9 @@ KOKKOS_INLINE_FUNCTION A row_sum(std::size_t width, const F& f) {
     for (std::size_t p = 0; p < parts; ++p) part[p] += f(i + p);
   }
   for (std::size_t p = 0; i + p < width; ++p) part[p] += f(i + p);
+#ifndef __CUDACC__  // nvcc does not know it, and unrolls a loop of constant length by itself
 #pragma GCC unroll 8
+#endif
   for (std::size_t half = parts / 2; half > 0; half /= 2) {
 #pragma omp simd
     for (std::size_t p = 0; p < half; ++p) part[p] += part[p + half];

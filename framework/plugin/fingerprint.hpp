@@ -1,8 +1,6 @@
 #pragma once
 // Invariant: two builds with equal fingerprints may exchange C++ objects and Kokkos views.
 
-#include <Kokkos_Macros.hpp>
-
 #define TESSERA_STRING_OF_(x) #x
 #define TESSERA_STRING_OF(x) TESSERA_STRING_OF_(x)
 
@@ -20,19 +18,11 @@
 #define TESSERA_INSTRUCTION_SET "baseline"
 #endif
 
-#if defined(KOKKOS_ENABLE_CUDA)
-#define TESSERA_SPACE "cuda"
-#elif defined(KOKKOS_ENABLE_OPENMP)
-#define TESSERA_SPACE "openmp"
-#else
-#define TESSERA_SPACE "serial"
-#endif
-
 namespace tessera {
 
 inline const char* build_fingerprint() {
-  return TESSERA_COMPILER " kokkos-" TESSERA_STRING_OF(KOKKOS_VERSION) " " TESSERA_SPACE
-                                                                       " " TESSERA_INSTRUCTION_SET;
+  return TESSERA_COMPILER " kokkos-" TESSERA_STRING_OF(TESSERA_KOKKOS_VERSION) " " TESSERA_SPACE
+                                                                               " " TESSERA_INSTRUCTION_SET;
 }
 
 }  // namespace tessera

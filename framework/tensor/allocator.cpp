@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/error.hpp"
+#include "tensor/space.hpp"
 #include "tensor/tensor.hpp"
 
 namespace tessera {
@@ -24,6 +25,9 @@ void count(std::size_t bytes) {
 }  // namespace
 
 std::shared_ptr<void> allocate_bytes(std::size_t bytes) {
+  if (!Kokkos::is_initialized()) {
+    throw Error("a tensor was given memory without a Runtime", {}, "this is a defect in the program");
+  }
   void* memory = nullptr;
   try {
     memory = Kokkos::kokkos_malloc<MemorySpace>(bytes == 0 ? 1 : bytes);

@@ -7,7 +7,7 @@
 
 namespace tessera {
 
-/// @throws Error when the memory is not to be had.
+/// @throws Error when the memory is not to be had, or no Runtime (compute/runtime.hpp) lives.
 [[nodiscard]] std::shared_ptr<void> allocate_bytes(std::size_t bytes);
 
 /// Tells the C library to keep freed memory instead of returning it to the system: a training step frees and

@@ -2,11 +2,11 @@
 // Invariant: a DType fixes the size and the meaning of an element; f16 exists for storage only, and every
 // conversion to a shorter float rounds to nearest, ties to even.
 
-#include <Kokkos_Core.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 
+#include "base/device_function.hpp"
 #include "base/error.hpp"
 
 namespace tessera {
@@ -18,7 +18,7 @@ struct bfloat16 {
   std::uint16_t bits;
 
   bfloat16() = default;
-  KOKKOS_INLINE_FUNCTION explicit bfloat16(float value) {
+  TESSERA_INLINE_FUNCTION explicit bfloat16(float value) {
     std::uint32_t u;
     static_assert(sizeof(u) == sizeof(value));
     __builtin_memcpy(&u, &value, sizeof(u));
@@ -27,13 +27,13 @@ struct bfloat16 {
     const bool nan = (u & 0x7fffffffU) > 0x7f800000U;
     bits = static_cast<std::uint16_t>(nan ? ((u >> 16) | 0x40U) : rounded);
   }
-  KOKKOS_INLINE_FUNCTION explicit operator float() const {
+  TESSERA_INLINE_FUNCTION explicit operator float() const {
     const std::uint32_t u = static_cast<std::uint32_t>(bits) << 16;
     float value;
     __builtin_memcpy(&value, &u, sizeof(value));
     return value;
   }
-  KOKKOS_INLINE_FUNCTION explicit operator double() const {
+  TESSERA_INLINE_FUNCTION explicit operator double() const {
     return static_cast<double>(static_cast<float>(*this));
   }
 };

@@ -6,6 +6,7 @@
 
 #include "tensor/allocator.hpp"
 #include "tensor/meta_memory.hpp"
+#include "tensor/space.hpp"
 
 namespace tessera {
 namespace {
@@ -61,6 +62,7 @@ Tensor Tensor::zeros(const Shape& shape, DType type) {
 }
 
 Tensor Tensor::wrap(void* data, const Shape& shape, DType type, std::shared_ptr<void> owner) {
+  expect_host_memory("keeping tensors in the memory of the host");
   Tensor tensor = meta(shape, type);
   tensor.data_ = data;
   tensor.owner_ = std::move(owner);
@@ -132,6 +134,13 @@ void Tensor::copy_to_host(void* destination) const {
   if (data_ == nullptr) throw Error("a tensor without memory has no values, shape " + shape_.to_string());
   Kokkos::deep_copy(HostBytes(static_cast<char*>(destination), bytes()),
                     DeviceBytes(static_cast<char*>(data_), bytes()));
+}
+
+void expect_host_memory(const char* what) {
+  if constexpr (!Kokkos::SpaceAccessibility<Kokkos::HostSpace, MemorySpace>::accessible) {
+    throw Error(std::string(what) + " has no implementation for GPUs yet", {},
+                "compute on CPUs, with a build of the preset 'host'");
+  }
 }
 
 void Tensor::expect_dtype(DType type) const {

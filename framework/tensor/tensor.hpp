@@ -1,6 +1,6 @@
 #pragma once
-// Invariant: a Tensor is contiguous, row-major memory of one element type in the default memory space, or
-// a shape without memory ("meta"). Copying a Tensor shares the memory; views are reshapes and slices of
+// Invariant: a Tensor is contiguous, row-major memory of one element type in MemorySpace (tensor/space.hpp),
+// or a shape without memory ("meta"). Copying a Tensor shares the memory; views are reshapes and slices of
 // the outermost extent, so they stay contiguous.
 
 #include <cstddef>
@@ -12,9 +12,6 @@
 
 namespace tessera {
 
-using ExecutionSpace = Kokkos::DefaultExecutionSpace;
-using MemorySpace = ExecutionSpace::memory_space;
-
 class Tensor {
  public:
   Tensor() = default;  ///< undefined: no shape, no memory
@@ -23,7 +20,8 @@ class Tensor {
   static Tensor empty(const Shape& shape, DType type);
   static Tensor zeros(const Shape& shape, DType type);
   static Tensor meta(const Shape& shape, DType type);
-  /// A view of memory that somebody else owns; `owner` is kept alive as long as the tensor.
+  /// A view of host memory that somebody else owns; `owner` is kept alive as long as the tensor.
+  /// @throws Error in a build whose kernels run on a GPU.
   static Tensor wrap(void* data, const Shape& shape, DType type, std::shared_ptr<void> owner = {});
   /// A copy of host values. @throws Error when the count does not match the shape.
   template <class T>
@@ -74,6 +72,10 @@ class Tensor {
   void* data_ = nullptr;
   std::shared_ptr<void> owner_;
 };
+
+/// For operations that reach into tensors by pointers of the host.
+/// @throws Error, saying that `what` has no implementation for GPUs, where tensors lie in a GPU's memory.
+void expect_host_memory(const char* what);
 
 /// While one lives on a thread, Tensor::empty and Tensor::zeros make meta tensors there, so that the real
 /// model code runs on shapes alone.

@@ -2,8 +2,9 @@
 // Invariant: the network always sees inputs and targets of unit variance (Karras et al. 2022, table 1 and
 // appendix B.6), so weight * c_out^2 = 1.
 
-#include <Kokkos_Core.hpp>
 #include <cmath>
+
+#include "base/device_function.hpp"
 
 namespace tessera::edm {
 
@@ -14,7 +15,7 @@ struct Coefficients {
 };
 
 template <class T>
-KOKKOS_INLINE_FUNCTION Coefficients<T> coefficients(T sigma, T sigma_data) {
+TESSERA_INLINE_FUNCTION Coefficients<T> coefficients(T sigma, T sigma_data) {
   const T variance = sigma * sigma + sigma_data * sigma_data;
   const T root = std::sqrt(variance);
   const T product = sigma * sigma_data;

@@ -1,7 +1,6 @@
 // Attention on packed projections, as the model's layers leave them, on one thread: the tenth percentile of
 // many timed passes per shape, beside the speed of a large matrix product on the same core. Prints JSON.
 //   attention_bench [seconds per measurement, default 0.3]
-#include <Kokkos_Core.hpp>
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -14,6 +13,7 @@
 #include "compute/attention.hpp"
 #include "compute/matmul.hpp"
 #include "compute/row_norm.hpp"
+#include "compute/runtime.hpp"
 
 namespace {
 
@@ -127,7 +127,7 @@ void measure_norm(std::int64_t rows, std::int64_t width, DType type, bool last) 
 }  // namespace
 
 int main(int argc, char** argv) {
-  Kokkos::ScopeGuard kokkos(argc, argv);
+  const Runtime runtime;
   if (argc > 1) seconds_per_run = std::atof(argv[1]);
   set_matmul_threads(1);
   const Case cases[] = {{64, 64, 32}, {256, 256, 32}, {256, 77, 32},    {64, 77, 32},

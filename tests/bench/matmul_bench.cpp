@@ -2,7 +2,6 @@
 // thread: speed and serving implementation per pass and type, beside the core's peak for float32
 // multiply-adds. Prints JSON.
 //   matmul_bench [seconds per measurement, default 0.3]
-#include <Kokkos_Core.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -14,6 +13,7 @@
 
 #include "compute/matmul.hpp"
 #include "compute/matmul_onednn.hpp"
+#include "compute/runtime.hpp"
 #include "tensor/allocator.hpp"
 
 namespace {
@@ -175,7 +175,7 @@ void run() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const Kokkos::ScopeGuard kokkos(argc, argv);
+  const Runtime runtime;
   keep_freed_memory();
   if (argc > 1) seconds_per_run = std::strtod(argv[1], nullptr);
   run();

@@ -6,7 +6,6 @@
 
 #include <unistd.h>
 
-#include <Kokkos_Core.hpp>
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -22,6 +21,7 @@
 #include "comm/environment.hpp"
 #include "comm/job.hpp"
 #include "comm/slice.hpp"
+#include "compute/runtime.hpp"
 #include "data/shard_writer.hpp"
 #include "nn/parameter_store.hpp"
 #include "plugin/run_components.hpp"
@@ -191,7 +191,7 @@ ExitCode run(const Options& options, const comm::Communicator& world) {
 int main(int argc, char** argv) {
   tessera::keep_freed_memory();
   const tessera::comm::Environment mpi;
-  const Kokkos::ScopeGuard kokkos(argc, argv);
+  const tessera::Runtime runtime;
   tessera::Options options{{"--what", "train"}, {"--dtype", "float32"},
                            {"--mask", "0.75"},  {"--batch", "16"},
                            {"--steps", "8"},    {"--config", "configs/microdit/model-tiny-2.toml"}};

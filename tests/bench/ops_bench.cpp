@@ -1,7 +1,6 @@
 // Memory-bound operations of a transformer block on one thread: bytes that must move (inputs read once,
 // results written once) per second, beside a plain copy of as many bytes. Prints JSON.
 //   ops_bench [seconds per measurement, default 0.2] [width, default 512]
-#include <Kokkos_Core.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -12,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "compute/runtime.hpp"
 #include "ops/accumulate.hpp"
 #include "ops/elementwise.hpp"
 #include "ops/norm.hpp"
@@ -138,7 +138,7 @@ int main(int argc, char** argv) {
   if (argc > 1) seconds_per_run = std::atof(argv[1]);
   const std::int64_t width = argc > 2 ? std::atoll(argv[2]) : 512;
   keep_freed_memory();
-  const Kokkos::ScopeGuard kokkos(argc, argv);
+  const Runtime runtime;
   std::printf("{\"operations\": [");
   for (const std::int64_t images : {8, 32}) {
     measure_type(images, 64, width, DType::f32, DType::f32, "float32");

@@ -5,7 +5,6 @@
 //
 // Prints one JSON object: times in milliseconds, the least of several repetitions in turn, on the slowest
 // rank.
-#include <Kokkos_Core.hpp>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -19,6 +18,7 @@
 #include "comm/environment.hpp"
 #include "comm/gradient_reducer.hpp"
 #include "comm/job.hpp"
+#include "compute/runtime.hpp"
 #include "tensor/allocator.hpp"
 
 namespace {
@@ -125,7 +125,7 @@ ExitCode run(const Communicator& world, const std::vector<std::size_t>& sizes) {
 
 int main(int argc, char** argv) {
   const comm::Environment mpi;
-  const Kokkos::ScopeGuard kokkos(argc, argv);
+  const Runtime runtime;
   keep_freed_memory();
   std::vector<std::size_t> sizes;
   for (int i = 1; i < argc; ++i) sizes.push_back(std::strtoul(argv[i], nullptr, 10));

@@ -3,11 +3,13 @@
 // waiting: CTest's time limit ends such a run.
 #include <gtest/gtest.h>
 
-#include <Kokkos_Core.hpp>
 #include <cstdio>
+#include <optional>
 
+#include "base/error.hpp"
 #include "comm/communicator.hpp"
 #include "comm/environment.hpp"
+#include "compute/runtime.hpp"
 
 namespace {
 
@@ -29,8 +31,14 @@ class FailuresOnly : public testing::EmptyTestEventListener {
 int main(int argc, char** argv) {
   const tessera::comm::Environment mpi;
   testing::InitGoogleTest(&argc, argv);
-  const Kokkos::ScopeGuard kokkos(argc, argv);
   const auto world = tessera::comm::Communicator::world();
+  std::optional<tessera::Runtime> runtime;
+  try {
+    runtime.emplace();
+  } catch (const tessera::Error& error) {
+    std::fprintf(stderr, "rank %d skipped: %s\n", world.rank(), error.what());
+    return 77;  // CTest's code for it, in builds for GPUs
+  }
   if (world.rank() != 0) {
     auto& listeners = testing::UnitTest::GetInstance()->listeners();
     delete listeners.Release(listeners.default_result_printer());

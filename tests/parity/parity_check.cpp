@@ -2,13 +2,13 @@
 // Replays recorded runs of the official code and compares every output and gradient. Exit code 0 when all
 // agree, 1 when one does not, 2 on wrong usage.
 
-#include <Kokkos_Core.hpp>
 #include <cstdio>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
 #include "cases.hpp"
+#include "compute/runtime.hpp"
 #include "nn/routing_tape.hpp"
 
 namespace tessera::parity {
@@ -106,8 +106,8 @@ int run(int argc, char** argv) {
 }  // namespace tessera::parity
 
 int main(int argc, char** argv) {
-  const Kokkos::ScopeGuard kokkos(argc, argv);
   try {
+    const tessera::Runtime runtime;
     return tessera::parity::run(argc, argv);
   } catch (const tessera::Error& error) {
     std::fprintf(stderr, "parity_check: %s\n", error.what());

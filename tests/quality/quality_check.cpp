@@ -1,6 +1,5 @@
 // quality_check: scores samples of held-out captions, or the scorer itself.
 
-#include <Kokkos_Core.hpp>
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
@@ -12,6 +11,7 @@
 #include "checkpoint/checkpoint_folder.hpp"
 #include "comm/environment.hpp"
 #include "comm/job.hpp"
+#include "compute/runtime.hpp"
 #include "generate/generator.hpp"
 #include "real_pictures.hpp"
 #include "report.hpp"
@@ -149,9 +149,9 @@ int main(int argc, char** argv) {
     }
     if (arguments.self_test) return static_cast<int>(quality::check_scorer(arguments));
     const comm::Environment environment;
-    const Kokkos::ScopeGuard kokkos(argc, argv);
     return comm::guard(
         [&](const comm::Communicator& world) {
+          const Runtime runtime;
           const ExitCode code = quality::check_model(arguments, world);
           // All ranks have to return the same code, and only rank 0 knows it.
           return world.agree(code == ExitCode::done) ? ExitCode::done : ExitCode::error;

@@ -1,12 +1,13 @@
 // normal_from_bits with contraction of a*b+c forbidden (the default of g++ is to contract).
 // The header is included under another namespace name, so that the linker cannot merge its functions with
 // those of the other translation units.
-#include <Kokkos_Macros.hpp>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <vector>
+
+#include "base/device_function.hpp"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("fp-contract=off")
