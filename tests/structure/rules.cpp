@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "kernel_sources.hpp"
+
 namespace tessera::structure {
 namespace {
 
@@ -23,21 +25,6 @@ std::optional<std::size_t> place(std::string_view folder) {
 }
 
 std::string first_part(std::string_view path) { return std::string(path.substr(0, path.find('/'))); }
-
-/// The path between quotes; includes in angle brackets are other people's headers.
-std::optional<std::string> quoted_include(std::string_view line) {
-  const auto skip_blanks = [&] { line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size())); };
-  skip_blanks();
-  if (!line.starts_with('#')) return std::nullopt;
-  line.remove_prefix(1);
-  skip_blanks();
-  if (!line.starts_with("include")) return std::nullopt;
-  line.remove_prefix(7);
-  skip_blanks();
-  if (!line.starts_with('"')) return std::nullopt;
-  line.remove_prefix(1);
-  return std::string(line.substr(0, line.find('"')));
-}
 
 /// Empty when a file of this place may include the header, else why not.
 /// @param file  relative to the root.
@@ -108,6 +95,8 @@ std::vector<std::string> breaches(const fs::path& root) {
       check_file(root, fs::relative(entry.path(), root), layered, found);
     }
   }
+  const std::vector<std::string> kernels = kernel_breaches(root);
+  found.insert(found.end(), kernels.begin(), kernels.end());
   std::sort(found.begin(), found.end());
   return found;
 }

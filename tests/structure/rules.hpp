@@ -15,6 +15,7 @@ inline constexpr const char* reason_for_length = "// Over 500 lines because ";
 ///  - framework/FOLDER includes only itself and the folders before it in the order of the core;
 ///  - plugins/NAME includes only framework headers and its own;
 ///  - datasets includes framework and datasets; launch, besides these, itself;
+///  - what nvcc compiles in a CUDA build says so itself (kernel_sources.hpp);
 ///  - no source file has more than most_lines lines without saying why on its first.
 /// @throws std::runtime_error when the tree has no framework folder: nothing would be checked.
 [[nodiscard]] std::vector<std::string> breaches(const std::filesystem::path& root);

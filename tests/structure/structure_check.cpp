@@ -36,6 +36,15 @@ std::vector<std::string> try_rules() {
   put(root / "framework/extra/odd.cpp", "#include \"base/error.hpp\"\n");
   put(root / "framework/io/long.cpp", too_long);
   put(root / "framework/io/long_with_reason.cpp", "// Over 500 lines because it is a table.\n" + too_long);
+  put(root / "framework/tensor/space.hpp", "#include <Kokkos_Core.hpp>\n");
+  put(root / "framework/tensor/kokkos.cpp", "#include <Kokkos_Core.hpp>\n");
+  put(root / "framework/compute/parallel.hpp", "#include \"tensor/space.hpp\"\n");
+  put(root / "framework/ops/kernels.hpp", "#include \"compute/parallel.hpp\"\n");
+  put(root / "framework/ops/good.cpp", "#include \"compute/parallel.hpp\"\n#include \"ops/kernels.hpp\"\n");
+  put(root / "framework/ops/silent.cpp", "#include \"ops/kernels.hpp\"\n");
+  put(root / "framework/ops/left_out_host.cpp", "#include \"ops/kernels.hpp\"\n");
+  put(root / "tests/unit/silent.cpp", "#include \"kernels_of_test.hpp\"\n");
+  put(root / "tests/unit/kernels_of_test.hpp", "#include \"ops/kernels.hpp\"\n");
   put(root / "plugins/one/own.hpp", "#pragma once\n");
   put(root / "plugins/one/good.cpp", "#include \"io/png.hpp\"\n#include \"own.hpp\"\n");
   put(root / "plugins/two/bad.cpp", "#include \"../one/own.hpp\"\n#include \"own.hpp\"\n");
@@ -44,9 +53,10 @@ std::vector<std::string> try_rules() {
   put(root / "datasets/bad.cpp", "#include \"launch/main.hpp\"\n");
 
   const std::vector<std::string> expected{
-      "datasets/bad.cpp:1:",    "framework/base/bad.cpp:2:",    "framework/extra/odd.cpp:1:",
-      "framework/io/long.cpp:", "framework/io/relative.cpp:1:", "framework/io/upwards.cpp:1:",
-      "plugins/two/bad.cpp:1:", "plugins/two/bad.cpp:2:",
+      "datasets/bad.cpp:1:",         "framework/base/bad.cpp:2:",      "framework/extra/odd.cpp:1:",
+      "framework/io/long.cpp:",      "framework/io/relative.cpp:1:",   "framework/io/upwards.cpp:1:",
+      "framework/ops/silent.cpp:1:", "framework/tensor/kokkos.cpp:1:", "plugins/two/bad.cpp:1:",
+      "plugins/two/bad.cpp:2:",      "tests/unit/silent.cpp:1:",
   };
   const std::vector<std::string> found = tessera::structure::breaches(root);
   fs::remove_all(root);
