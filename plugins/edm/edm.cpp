@@ -56,21 +56,13 @@ Noised add_noise(const Tensor& latents, const ObjectiveDraws& draws, const EdmOb
 
 ObjectiveDraws EdmObjective::draw(const RandomKey& key, std::uint64_t first, const Shape& latents,
                                   DType type) const {
-  const auto batch = static_cast<std::size_t>(latents[0]);
-  const auto per_image = static_cast<std::size_t>(latents.numel()) / batch;
   RandomKey purpose = key;
   purpose.purpose = Purpose::sigma;
-  const RandomStream level_stream(purpose);
-  purpose.purpose = Purpose::noise;
-  const RandomStream noise_stream(purpose);
-  std::vector<float> level(batch);
-  std::vector<float> noise(batch * per_image);
-  for (std::size_t b = 0; b < batch; ++b) {
-    level[b] = normal(level_stream, first + b, 0);
-    fill_normal(noise_stream, first + b, 0, noise.data() + b * per_image, per_image);
-  }
+  const RandomStream stream(purpose);
+  std::vector<float> level(static_cast<std::size_t>(latents[0]));
+  for (std::size_t b = 0; b < level.size(); ++b) level[b] = normal(stream, first + b, 0);
   return {ops::converted(Tensor::from_host(level, {latents[0]}), type),
-          ops::converted(Tensor::from_host(noise, latents), type)};
+          draw_noise(key, first, latents, type)};
 }
 
 ObjectiveLoss EdmObjective::loss(const Backbone& network, const TrainingBatch& batch,

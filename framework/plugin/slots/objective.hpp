@@ -70,6 +70,11 @@ class Objective {
                                            const ObjectiveDraws& draws) const = 0;
   [[nodiscard]] virtual std::unique_ptr<Denoiser> denoiser(const Backbone& network,
                                                            const DenoiserRequest& request) const = 0;
+
+ protected:
+  /// ObjectiveDraws.noise for draw().
+  [[nodiscard]] static Tensor draw_noise(const RandomKey& key, std::uint64_t first, const Shape& latents,
+                                         DType type);
 };
 
 }  // namespace tessera

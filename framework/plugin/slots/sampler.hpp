@@ -12,7 +12,9 @@ namespace tessera {
 /// noise on the way. A draw's numbers do not depend on which others were asked for.
 using NoiseSource = std::function<std::vector<double>(int draw)>;
 
-/// Watches a sampler; every member may be empty.
+/// Watches a sampler; every member may be empty. A call's input is x0 + sigma noise, what the denoiser saw. A
+/// state is in the coordinates in which the sampler was published: x0 + sigma noise for EDM's,
+/// x_t = alpha x0 + sqrt(1 - alpha^2) noise for those of variance-preserving processes.
 struct SamplerTrace {
   std::function<void(int step, int steps, const std::vector<double>& state)> after_step;
   std::function<void(double sigma, const std::vector<double>& input, const std::vector<double>& denoised)>
