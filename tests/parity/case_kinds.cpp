@@ -20,6 +20,8 @@ const std::vector<CaseKind>& kinds() {
       {"microdit_sampler", run_sampler, microdit_f64, microdit_f32, bf16},
       {"microdit_train", run_training, microdit_f64, microdit_f32, bf16},
       {"pixart_forward", run_pixart_forward, pixart_f64, pixart_f32, bf16},
+      {"pixart_iddpm_loss", run_pixart_iddpm_loss, pixart_f64, pixart_f32, bf16},
+      {"pixart_solver", run_pixart_solver, pixart_f64, pixart_f32, bf16},
   };
   return all;
 }

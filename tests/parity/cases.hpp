@@ -14,6 +14,8 @@ void run_microdit_forward(const Fixture& fixture, ReferenceModel& model, Compari
 void run_pixart_forward(const Fixture& fixture, ReferenceModel& model, Comparison* comparison);
 void run_edm_loss(const Fixture& fixture, ReferenceModel& model, Comparison* comparison);
 void run_sampler(const Fixture& fixture, ReferenceModel& model, Comparison* comparison);
+void run_pixart_iddpm_loss(const Fixture& fixture, ReferenceModel& model, Comparison* comparison);
+void run_pixart_solver(const Fixture& fixture, ReferenceModel& model, Comparison* comparison);
 void run_training(const Fixture& fixture, ReferenceModel& model, Comparison* comparison);
 
 /// One kind of file, named by its config_json.
@@ -39,6 +41,14 @@ struct RecordedMask {
 };
 [[nodiscard]] RecordedMask recorded_mask(const Fixture& fixture, const ReferenceModel& model,
                                          std::int64_t step, Comparison* comparison);
+
+/// Real tokens per caption from inputs/mask; the reference's masks begin with them.
+[[nodiscard]] std::vector<std::int64_t> pixart_lengths(const Fixture& fixture);
+/// Sizes and aspect ratios of the pictures; empty where the file has none.
+[[nodiscard]] PictureFacts pixart_facts(const Fixture& fixture);
+/// PixArt's objective, which its config_json does not name. @param guided_channels  0 for all
+[[nodiscard]] std::unique_ptr<Objective> pixart_objective(const ReferenceModel& model,
+                                                          std::int64_t guided_channels);
 
 /// Compares the gradient of every trainable parameter with /grads.
 void check_gradients(const Fixture& fixture, const ReferenceModel& model, Comparison& comparison);

@@ -19,6 +19,7 @@ class Fixture {
   [[nodiscard]] std::vector<std::string> cases() const;  ///< groups "case_*"; {""} when there are none
   /// Reads from group `one_case` where it has the object, else from the root.
   void select(const std::string& one_case) { case_ = one_case; }
+  [[nodiscard]] const std::string& selected() const { return case_; }
 
   [[nodiscard]] bool has(const std::string& object) const;
   [[nodiscard]] std::vector<double> values(const std::string& object) const;

@@ -8,34 +8,6 @@
 namespace tessera::parity {
 namespace {
 
-/// Real tokens per caption; the reference's masks begin with them.
-std::vector<std::int64_t> lengths_of(const Fixture& fixture) {
-  const Shape shape = fixture.shape("inputs/mask");
-  const std::vector<std::int32_t> mask = fixture.integers("inputs/mask");
-  std::vector<std::int64_t> lengths(static_cast<std::size_t>(shape[0]), 0);
-  for (std::size_t i = 0; i < mask.size(); ++i) {
-    const auto position = static_cast<std::int64_t>(i) % shape[1];
-    std::int64_t& length = lengths[i / static_cast<std::size_t>(shape[1])];
-    if (mask[i] != 0 && position != length) {
-      throw Error("a text mask has a gap, so it is no length", fixture.path());
-    }
-    length += mask[i] != 0 ? 1 : 0;
-  }
-  return lengths;
-}
-
-PictureFacts facts_of(const Fixture& fixture) {
-  PictureFacts facts;
-  if (!fixture.has("inputs/img_hw")) return facts;
-  const std::vector<double> sizes = fixture.values("inputs/img_hw");
-  for (std::size_t i = 0; i < sizes.size(); i += 2) {
-    facts.height.push_back(sizes[i]);
-    facts.width.push_back(sizes[i + 1]);
-  }
-  facts.aspect = fixture.values("inputs/aspect_ratio");
-  return facts;
-}
-
 /// [a[i], b[i]] for every row i.
 std::vector<double> joined(const Fixture& fixture, const std::string& a, const std::string& b) {
   const std::vector<double> left = fixture.values(a);
@@ -87,8 +59,8 @@ void run_pixart_forward(const Fixture& fixture, ReferenceModel& model, Compariso
       ops::Variable::leaf(fixture.tensor("inputs/x", type)),
       fixture.tensor("inputs/timestep", type),
       {{ops::Variable::leaf(fixture.tensor("inputs/y", type).view({text[0], text[2], text[3]})),
-        lengths_of(fixture)},
-       facts_of(fixture)}};
+        pixart_lengths(fixture)},
+       pixart_facts(fixture)}};
   check_forward(fixture, model, input, "outputs/out", comparison);
   if (comparison == nullptr) return;
   check_positions(fixture, model, input.latent.shape(), *comparison);
