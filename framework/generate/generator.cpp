@@ -40,13 +40,17 @@ const train::StageSettings& Generator::stage() const {
   return config_.stages[static_cast<std::size_t>(std::min(description_.state.stage, last))];
 }
 
+void Generator::set_sampler(const ConfigTree& settings) {
+  own_sampler_ = !components_->set_sampler(settings);
+}
+
 Request Generator::default_request() const {
   Request request;
   request.prompts = config_.run.sample_prompts;
   request.resolution = stage().resolution;
   request.seed = config_.run.sample_seed;
   request.guidance = config_.run.sample_guidance;
-  request.steps = static_cast<int>(config_.run.sample_steps);
+  request.steps = own_sampler_ ? static_cast<int>(config_.run.sample_steps) : 0;
   return request;
 }
 

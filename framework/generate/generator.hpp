@@ -25,8 +25,12 @@ class Generator {
             checkpoint::Weights weights = checkpoint::Weights::preferred, const std::string& precision = {},
             const std::optional<comm::Communicator>& world = {});
 
-  /// The request with what the run's configuration says: resolution of the checkpoint's stage, guidance,
-  /// steps and seed of its samples.
+  /// Settings laid over the run's [sampler]; a `name` other than its own replaces it, with that sampler's
+  /// defaults. @throws Error on an unknown sampler or a bad setting.
+  void set_sampler(const ConfigTree& settings);
+
+  /// The request with what the run's configuration says: resolution of the checkpoint's stage, guidance, seed
+  /// and, for its own sampler, steps of its samples.
   [[nodiscard]] Request default_request() const;
   /// Another resolution than the stage's keeps the range that positions span.
   [[nodiscard]] std::vector<Picture> generate(const Request& request, const comm::Communicator& world);
@@ -43,6 +47,7 @@ class Generator {
   train::RunConfig config_;
   std::unique_ptr<RunComponents> components_;
   std::unique_ptr<nn::ParameterStore> store_;
+  bool own_sampler_ = true;
 };
 
 }  // namespace tessera::generate

@@ -29,4 +29,16 @@ void RunComponents::set_objective(const ConfigTree& overrides) {
   objective_ = assembly.make<Objective>("objective", {});
 }
 
+bool RunComponents::set_sampler(const ConfigTree& settings) {
+  ConfigTree wanted;
+  wanted.insert("sampler", settings);
+  const std::string own = outer_.name_at("sampler");
+  const bool another = settings.get_string("name", own) != own;
+  ConfigTree configuration = another ? ConfigTree() : outer_.configuration();
+  configuration.merge(wanted);
+  Assembly assembly(outer_.registry(), configuration);
+  sampler_ = assembly.make<Sampler>("sampler", {});
+  return another;
+}
+
 }  // namespace tessera

@@ -33,6 +33,9 @@ class RunComponents {
 
   /// Makes the objective anew with `overrides` laid over [objective] (a stage's own noise distribution).
   void set_objective(const ConfigTree& overrides);
+  /// Makes the sampler anew with `settings` laid over [sampler]; when they name another sampler, with that
+  /// one's defaults instead of [sampler]. @return whether they do
+  bool set_sampler(const ConfigTree& settings);
 
  private:
   Assembly outer_;

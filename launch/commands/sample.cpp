@@ -59,6 +59,20 @@ checkpoint::Weights weights_of(const Arguments& arguments) {
   throw usage_error("--weights " + name + " is not known", "sample", "use average, trained or preferred.");
 }
 
+/// --sampler and --set as a table [sampler].
+ConfigTree sampler_of(const Arguments& arguments) {
+  ConfigTree tree;
+  for (const std::string& assignment : arguments.texts("--set")) {
+    if (!assignment.starts_with("sampler.")) {
+      throw usage_error("--set " + assignment + " does not set the sampler", "sample",
+                        "begin the key with sampler.; the checkpoint says the rest.");
+    }
+    tree.set(assignment);
+  }
+  if (arguments.has("--sampler")) tree.set("sampler.name", FieldValue(arguments.text("--sampler")));
+  return tree.table("sampler");
+}
+
 /// "003-1-purple-heart.png"
 std::string file_name(const generate::Picture& picture) {
   std::string name = std::to_string(picture.prompt_index);
@@ -108,6 +122,7 @@ ExitCode run(const Arguments& arguments, const comm::Communicator& world) {
   const Registry registry = Registry::with_installed_plugins();
   generate::Generator generator(registry, checkpoint_file(arguments.text("--checkpoint")),
                                 weights_of(arguments), arguments.text("--precision"), world);
+  generator.set_sampler(sampler_of(arguments));
   generate::Request request = generator.default_request();
   if (const auto prompts = prompts_of(arguments); !prompts.empty()) request.prompts = prompts;
   if (request.prompts.empty()) {
@@ -148,7 +163,12 @@ Command sample_command() {
        "What to draw; several may follow (default: the sample prompts of the run)."},
       {"--prompts", Option::Takes::each, "FILE", "More prompts, one a line."},
       {"--per-prompt", Option::Takes::one, "N", "Pictures of each prompt (default 1)."},
-      {"--steps", Option::Takes::one, "N", "Sampler steps (default: the run's, else the sampler's)."},
+      {"--sampler", Option::Takes::one, "NAME",
+       "Another sampler than the run's, with its own defaults; `tessera plugins` lists them."},
+      {"--set", Option::Takes::each, "KEY=VALUE",
+       "A setting of the sampler, for example sampler.eta=0.5. Repeatable."},
+      {"--steps", Option::Takes::one, "N",
+       "Sampler steps (default: the run's for its own sampler, else the sampler's)."},
       {"--guidance", Option::Takes::one, "X",
        "Classifier-free guidance; 1 is none (default: run.sample_guidance)."},
       {"--seed", Option::Takes::one, "N", "Chooses the noise (default: run.sample_seed)."},
@@ -167,6 +187,8 @@ Command sample_command() {
       {"mpirun -n 2 tessera sample --checkpoint runs/quickstart --prompts prompts.txt --per-prompt 4 --seed "
        "7",
        "Two ranks draw four pictures of every line."},
+      {"tessera sample --checkpoint runs/quickstart --sampler dpm-solver++ --steps 15",
+       "The run's own prompts with fewer network calls."},
   };
   return {std::move(table), {}, run};
 }

@@ -78,7 +78,10 @@ expect 0 "4 pictures: two.png" "${two[@]}" sample --checkpoint run --prompt "red
   --steps 2 --out two.png
 expect 0 "4 pictures: one.png" "$tessera" sample --checkpoint run/checkpoints/step-00000008.h5 \
   --prompt "red heart" "a dog" --per-prompt 2 --steps 2 --batch 1 --out one.png
-for file in contact.png one.png two.png; do
+expect 0 "4 pictures: ddim.png" "${two[@]}" sample --checkpoint run --prompt "red heart" "a dog" --per-prompt 2 \
+  --sampler ddim --set sampler.eta=0.5 --steps 2 --out ddim.png
+cmp -s ddim.png two.png && { echo "FAILED: another sampler drew the same"; failures=$((failures + 1)); }
+for file in contact.png one.png two.png ddim.png; do
   [ "$(head -c 4 "$file" | tail -c 3)" = PNG ] || { echo "FAILED: $file is no PNG"; failures=$((failures + 1)); }
 done
 expect 75 "repeat the command with --resume" "${two[@]}" train "$quick" short.toml --out limited \
@@ -113,6 +116,7 @@ expect 2 "Did you mean '--out'" "$tessera" data build emoji --uot x
 expect 2 "CONFIG is missing" "${two[@]}" train
 expect_once "CONFIG is missing"
 expect 2 "--checkpoint FILE is missing" "$tessera" sample --prompt x
+expect 2 "does not set the sampler" "$tessera" sample --checkpoint run --set run.seed=1
 
 # errors: 1, one paragraph, on one rank or on all
 expect 1 "Did you mean 'width'" "${two[@]}" train "$quick" --set model.backbone.widht=3 --out x
@@ -125,6 +129,9 @@ expect 1 "no backbone component 'ditt'" "$tessera" train "$quick" short.toml --s
 expect 1 "smaller than the number of ranks" "${two[@]}" train "$quick" short.toml --set stage.0.batch=1 --out y
 expect 1 "none.h5" "${two[@]}" sample --checkpoint none.h5 --prompt x
 expect_once "none.h5"
+expect 1 "Did you mean 'ddim'" "${two[@]}" sample --checkpoint run --sampler dimm
+expect_once "Did you mean 'ddim'"
+expect 1 "Did you mean 'eta'" "$tessera" sample --checkpoint run --sampler ddim --set sampler.etta=1
 expect 1 "already holds the shard" "$tessera" data build emoji --config "$quick" --subset shapes --out data
 head -c 100000 run/checkpoints/step-00000008.h5 >cut.h5
 expect 1 "cut.h5" "$tessera" checkpoint verify cut.h5

@@ -26,19 +26,20 @@ class GeneratorTest : public testing::Test {
   ~GeneratorTest() override { std::filesystem::remove_all(folder_); }
 
   /// A checkpoint of stage `stage` whose average holds other weights than its model.
-  std::filesystem::path save(std::int64_t stage) {
+  std::filesystem::path save(std::int64_t stage) { return save(stage, model_); }
+  std::filesystem::path save(std::int64_t stage, SmallModel& model) {
     checkpoint::RunState state;
-    state.config = model_.config.resolved(model_.components).to_toml();
+    state.config = model.config.resolved(model.components).to_toml();
     state.precision = "float32";
     state.stage = stage;
     state.stage_name = stage == 0 ? "first" : "second";
     state.average_active = true;
-    const Tensor average = Tensor::zeros({model_.store.arena_elements()}, DType::f32);
-    randomise(model_.store, 6);
-    average.copy_from(model_.store.values());
-    randomise(model_.store, 5);
+    const Tensor average = Tensor::zeros({model.store.arena_elements()}, DType::f32);
+    randomise(model.store, 6);
+    average.copy_from(model.store.values());
+    randomise(model.store, 5);
     const std::filesystem::path file = folder_ / "step.h5";
-    checkpoint::save(file, state, model_.store, {{"model", model_.store.values()}, {"average", average}},
+    checkpoint::save(file, state, model.store, {{"model", model.store.values()}, {"average", average}},
                      comm::Communicator::world());
     return file;
   }
@@ -93,6 +94,69 @@ TEST_F(GeneratorTest, positions_follow_the_stage_and_the_size) {
   model_.components.backbone().set_positions({.scale = 1.0});
   EXPECT_EQ(second.generate(request)[0].image,
             generate(model_.components.backbone(), model_.components, request)[0].image);
+}
+
+/// The pictures of two models of the same weights.
+void expect_same(const std::vector<Picture>& a, const std::vector<Picture>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_EQ(a[i].image, b[i].image) << i;
+}
+
+ConfigTree named(const std::string& sampler) {
+  return ConfigTree::parse("name = \"" + sampler + "\"", "test");
+}
+
+TEST_F(GeneratorTest, another_sampler_draws_as_if_the_run_had_named_it) {
+  const auto file = save(0);
+  const Request request = model_.request();
+  const auto own = generate(model_.components.backbone(), model_.components, request);
+  for (const std::string name : {"dpm-solver++", "sa-solver", "iddpm", "ddim"}) {
+    Generator trained(model_.registry, file, checkpoint::Weights::trained);
+    // What the run says of edm-heun, rho for one, would be an unknown setting.
+    trained.set_sampler(named(name));
+    SmallModel other({"sampler.name=" + name});
+    const auto pictures = trained.generate(request);
+    expect_same(pictures, generate(other.components.backbone(), other.components, request));
+    EXPECT_GT(difference(pictures[0].image, own[0].image), 2) << name;
+    EXPECT_EQ(trained.default_request().steps, 0) << name;
+  }
+}
+
+TEST_F(GeneratorTest, a_model_of_the_other_objective_can_be_sampled_with_every_sampler) {
+  const std::vector<std::string> objective{"objective.name=iddpm", "model.backbone.learned_variance=true"};
+  const auto with_sampler = [&](const std::string& name) {
+    std::vector<std::string> settings = objective;
+    settings.push_back("sampler.name=" + name);
+    return settings;
+  };
+  SmallModel trained_model(with_sampler("ddim"));
+  const auto file = save(0, trained_model);
+  for (const std::string name : {"dpm-solver++", "sa-solver", "iddpm", "ddim", "edm-heun"}) {
+    Generator trained(model_.registry, file, checkpoint::Weights::trained);
+    trained.set_sampler(named(name));
+    SmallModel other(with_sampler(name));
+    expect_same(trained.generate(other.request()),
+                generate(other.components.backbone(), other.components, other.request()));
+  }
+}
+
+TEST_F(GeneratorTest, settings_of_the_sampler_can_be_changed) {
+  const auto file = save(0);
+  const auto draw = [&](const std::string& settings) {
+    Generator trained(model_.registry, file, checkpoint::Weights::trained);
+    trained.set_sampler(ConfigTree::parse(settings, "test"));
+    Request request = model_.request();
+    request.steps = trained.default_request().steps;
+    return trained.generate(request)[0].image;
+  };
+  const io::Image own = draw("");
+  EXPECT_EQ(draw("name = \"edm-heun\""), own);
+  EXPECT_GT(difference(draw("rho = 1.0"), own), 2) << "a setting of the run's own sampler";
+  EXPECT_GT(difference(draw("name = \"ddim\"\nsteps = 5"), draw("name = \"ddim\"\nsteps = 5\neta = 1.0")), 2);
+  EXPECT_THROW((void)draw("name = \"dimm\""), Error);
+  EXPECT_THROW((void)draw("eta = 0.5"), Error);  // edm-heun has none
+  EXPECT_THROW((void)draw("name = \"ddim\"\nrho = 7.0"), Error);
+  EXPECT_THROW((void)draw("name = \"ddim\"\neta = 2.0"), Error);
 }
 
 TEST_F(GeneratorTest, a_damaged_file_is_an_error) {

@@ -88,10 +88,17 @@ inline void randomise(nn::ParameterStore& store, std::uint64_t seed) {
   store.refresh_compute_copy();
 }
 
+/// @param settings  "sampler.steps=4", over the small configuration
+inline ConfigTree small_tree(const std::vector<std::string>& settings) {
+  ConfigTree tree = ConfigTree::parse(small_configuration(), "small.toml");
+  for (const std::string& setting : settings) tree.set(setting);
+  return tree;
+}
+
 struct SmallModel {
-  SmallModel()
+  explicit SmallModel(const std::vector<std::string>& settings = {})
       : registry(Registry::with_installed_plugins()),
-        config(train::RunConfig::resolve(ConfigTree::parse(small_configuration(), "small.toml"))),
+        config(train::RunConfig::resolve(small_tree(settings))),
         components(registry, config.tree),
         store(components.backbone()) {
     store.materialise(nn::Precision::named("float32"));

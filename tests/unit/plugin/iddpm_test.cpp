@@ -1,53 +1,16 @@
-// Objective "iddpm" on a network that is a formula: the loss as published, its gradients, its draws, and its
-// denoiser.
+// Objective "iddpm" on a network that is a formula: the loss as published, its gradients and its draws.
 #include <gtest/gtest.h>
 
 #include "base/error.hpp"
 #include "ops/channels.hpp"
-#include "plugin/assembly.hpp"
 #include "plugin/noise_schedule.hpp"
-#include "plugin/slots/objective.hpp"
 #include "unit/ops/gradient_check.hpp"
+#include "unit/plugin/formula_network.hpp"
 
-namespace tessera {
+namespace tessera::test {
 namespace {
 
 using ops::Variable;
-using test::random_tensor;
-using test::to_doubles;
-
-const Shape latents{3, 2, 4, 6};
-const Shape outputs{3, 4, 4, 6};
-
-class FormulaNetwork : public Backbone {
- public:
-  using Formula = std::function<Variable(const Input&)>;
-  FormulaNetwork(std::int64_t channels, Formula formula)
-      : channels_(channels), formula_(std::move(formula)) {}
-  Variable forward(const Input& input) const override { return formula_(input); }
-  std::int64_t patch_size() const override { return 2; }
-  std::int64_t output_channels() const override { return channels_; }
-  const CaptionConditioner* captions() const override { return nullptr; }
-  const AuxiliaryConditioner* auxiliary() const override { return nullptr; }
-  void set_positions(const PositionGrid&) override {}
-
- private:
-  std::int64_t channels_;
-  Formula formula_;
-};
-
-std::unique_ptr<Objective> objective(const std::string& settings = {}) {
-  static const Registry registry = Registry::with_installed_plugins();
-  Assembly assembly(registry,
-                    ConfigTree::parse("[objective]\nname = \"iddpm\"\n" + settings, "objective.toml"));
-  return assembly.make<Objective>("objective", {});
-}
-
-DenoiserRequest request() {
-  DenoiserRequest what;
-  what.shape = latents;
-  return what;
-}
 
 Tensor steps(std::vector<std::int64_t> values) {
   return Tensor::from_host(values, {static_cast<std::int64_t>(values.size())});
@@ -155,12 +118,12 @@ TEST(Iddpm, Gradients) {
   const auto error_only = objective("bound_weight = 0.0");
   const auto both = objective();
   for (const TokenMask* use : {static_cast<const TokenMask*>(nullptr), &kept}) {
-    test::expect_gradients(
+    expect_gradients(
         [&](const std::vector<Variable>& in) { return one.loss(*error_only, in[0], use).per_image; },
         {output});
     // The bound depends on the predicted noise, but passes no gradient to it: vary the variance alone.
     const Variable epsilon(ops::channel_range(Variable(output), 0, 2).value());
-    test::expect_gradients(
+    expect_gradients(
         [&](const std::vector<Variable>& in) {
           const auto join = [&](const Backbone::Input&) {
             Tensor all = Tensor::empty(outputs, DType::f64);
@@ -250,40 +213,6 @@ TEST(Iddpm, StepsAreUniform) {
   for (const int count : counts) EXPECT_NEAR(count, 2000, 200);  // 4.7 standard deviations
 }
 
-TEST(Iddpm, TheDenoiserInvertsTheNoising) {
-  const NoiseSchedule schedule = NoiseSchedule::linear(1000, 1e-4, 0.02);
-  const Tensor x0 = random_tensor(latents, DType::f64, 1), n = random_tensor(latents, DType::f64, 2);
-  const std::vector<double> clean = to_doubles(x0), noise = to_doubles(n);
-  for (const double time : {0.0, 37.0, 499.5, 999.0}) {
-    const double sigma = schedule.at(time).sigma();
-    FormulaNetwork network(4, [&](const Backbone::Input& input) {
-      const std::vector<double> levels = to_doubles(input.noise_level);
-      EXPECT_EQ(levels.size(), 3U);
-      EXPECT_NEAR(levels[0], time, 1e-9);
-      const std::vector<double> seen = to_doubles(input.latent.value());
-      std::vector<double> output(288);
-      for (std::size_t i = 0; i < 144; ++i) {
-        const NoiseLevel level = schedule.at(time);
-        EXPECT_NEAR(seen[i], level.alpha() * clean[i] + level.deviation() * noise[i], 1e-10);
-        output[i / 48 * 96 + i % 48] = noise[i];
-        output[i / 48 * 96 + 48 + i % 48] = 0.01 * static_cast<double>(i);
-      }
-      return Variable(Tensor::from_host(output, outputs));
-    });
-    network.set_precision(nn::Precision::named("float64"));
-    const auto denoiser = objective()->denoiser(network, request());
-    EXPECT_NEAR(denoiser->sigma_min(), 0.0100005, 1e-7);
-    EXPECT_NEAR(denoiser->sigma_max(), 157.407, 1e-3);
-    std::vector<double> x(144);
-    for (std::size_t i = 0; i < 144; ++i) x[i] = clean[i] + sigma * noise[i];
-    const Denoised denoised = denoiser->denoise(x, sigma);
-    for (std::size_t i = 0; i < 144; ++i) {
-      EXPECT_NEAR(denoised.latent[i], clean[i], 1e-12);
-      EXPECT_NEAR(denoised.log_variance_fraction[i], 0.5 * (0.01 * static_cast<double>(i) + 1), 1e-12);
-    }
-  }
-}
-
 TEST(Iddpm, BadSettingsAndNetworksAreErrors) {
   const Case one;
   EXPECT_THROW((void)one.loss(*objective(), Variable(random_tensor({3, 3, 4, 6}, DType::f64, 1))), Error);
@@ -294,8 +223,6 @@ TEST(Iddpm, BadSettingsAndNetworksAreErrors) {
       (void)Case(DType::f64, {0, -1, 2}).loss(*objective(), Variable(random_tensor(outputs, DType::f64, 1))),
       Error);
   EXPECT_THROW((void)objective("beta_start = 0.9"), Error);
-  const FormulaNetwork network(4, [](const Backbone::Input& input) { return input.latent; });
-  EXPECT_THROW((void)objective("guided_channels = 3")->denoiser(network, request()), Error);
 }
 
 TEST(Iddpm, MetaTensorsGiveShapesOnly) {
@@ -312,4 +239,4 @@ TEST(Iddpm, MetaTensorsGiveShapesOnly) {
 }
 
 }  // namespace
-}  // namespace tessera
+}  // namespace tessera::test

@@ -195,6 +195,14 @@ TEST(Samplers, StayWithinTheDenoisersRange) {
     EXPECT_GT(run.sigmas.front(), 79) << name;
     EXPECT_GE(run.sigmas.back(), 0.05 * (1 - 1e-9)) << name;
     for (const double value : run.final) EXPECT_TRUE(std::isfinite(value)) << name;
+    if (name == "dpm-solver++") {
+      const NoiseLevel from = schedule.at(schedule.time_of(80)), to = schedule.at(schedule.time_of(0.05));
+      const auto fine = make_sampler(name)->sample(denoiser, any_noise, 1000, {});
+      for (std::size_t i = 0; i < 3; ++i) {
+        const double x = denoiser.flow(any_noise(0)[i] / from.alpha(), from.sigma(), to.sigma());
+        EXPECT_NEAR(fine[i], to.alpha() * x, 1e-4);
+      }
+    }
     denoiser.lowest = 200;
     denoiser.highest = 300;
     EXPECT_THROW((void)run_sampler(*make_sampler(name, settings), denoiser, any_noise, 50), Error) << name;
