@@ -92,12 +92,6 @@ train::RunConfig pixart_run(const std::string& model) {
   tree.merge(ConfigTree::parse(R"(
     [data]
     path = ["nowhere"]
-    [model.backbone]
-    learned_variance = false
-    [objective]
-    name = "edm"
-    [sampler]
-    name = "edm-heun"
     [[stage]]
     name = "256px"
     steps = 1

@@ -4,7 +4,7 @@
 
 #include "base/error.hpp"
 #include "plugin/noise_schedule.hpp"
-#include "unit/plugin/gaussian_denoiser.hpp"
+#include "unit/plugins/gaussian_denoiser.hpp"
 
 namespace tessera::test {
 namespace {

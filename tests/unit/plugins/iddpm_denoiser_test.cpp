@@ -4,7 +4,7 @@
 #include "base/error.hpp"
 #include "plugin/noise_schedule.hpp"
 #include "unit/ops/gradient_check.hpp"
-#include "unit/plugin/formula_network.hpp"
+#include "unit/plugins/formula_network.hpp"
 
 namespace tessera::test {
 namespace {

@@ -5,7 +5,7 @@
 #include "ops/channels.hpp"
 #include "plugin/noise_schedule.hpp"
 #include "unit/ops/gradient_check.hpp"
-#include "unit/plugin/formula_network.hpp"
+#include "unit/plugins/formula_network.hpp"
 
 namespace tessera::test {
 namespace {
