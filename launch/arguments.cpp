@@ -169,15 +169,26 @@ double Arguments::number(const std::string& option, double fallback, double leas
   return value;
 }
 
+std::vector<std::string> Arguments::list(const std::string& option, std::vector<std::string> fallback) const {
+  if (!has(option)) return fallback;
+  std::vector<std::string> parts;
+  for (const std::string& given : texts(option)) {
+    for (std::size_t begin = 0; begin <= given.size();) {
+      const std::size_t end = std::min(given.find(',', begin), given.size());
+      if (end == begin) throw usage_error(option + " " + given + ": a part of the list is empty", command_);
+      parts.push_back(given.substr(begin, end - begin));
+      begin = end + 1;
+    }
+  }
+  return parts;
+}
+
 std::vector<std::int64_t> Arguments::integers(const std::string& option, std::vector<std::int64_t> fallback,
                                               std::int64_t least, std::int64_t most) const {
   if (!has(option)) return fallback;
   std::vector<std::int64_t> values;
-  for (const std::string& list : texts(option)) {
-    std::istringstream parts(list);
-    for (std::string part; std::getline(parts, part, ',');) {
-      values.push_back(whole_number(command_, option, part, least, most));
-    }
+  for (const std::string& part : list(option, {})) {
+    values.push_back(whole_number(command_, option, part, least, most));
   }
   return values;
 }

@@ -55,6 +55,9 @@ class Arguments {
   [[nodiscard]] bool has(const std::string& option) const { return values_.contains(option); }
   [[nodiscard]] std::string text(const std::string& option, const std::string& fallback = {}) const;
   [[nodiscard]] std::vector<std::string> texts(const std::string& option) const;
+  /// "a,b" or repeated values. @throws Error (usage) when a part is empty.
+  [[nodiscard]] std::vector<std::string> list(const std::string& option,
+                                              std::vector<std::string> fallback) const;
   /// @throws Error (usage) when the text is no number or is out of range.
   [[nodiscard]] std::int64_t integer(const std::string& option, std::int64_t fallback, std::int64_t least,
                                      std::int64_t most = std::numeric_limits<std::int64_t>::max()) const;

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
-#include "datasets/emoji/system_file.hpp"
+#include "datasets/system_file.hpp"
 
 namespace tessera::datasets::emoji {
 namespace {

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/error.hpp"
-#include "datasets/emoji/system_file.hpp"
+#include "datasets/system_file.hpp"
 
 namespace tessera::datasets::emoji {
 namespace {

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "base/error.hpp"
-#include "datasets/emoji/system_file.hpp"
+#include "datasets/system_file.hpp"
 #include FT_FREETYPE_H
 
 namespace tessera::datasets::emoji {

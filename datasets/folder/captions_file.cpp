@@ -1,18 +1,18 @@
 #include "datasets/folder/captions_file.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/utf8.hpp"
 #include "io/file.hpp"
 
 namespace tessera::datasets::folder {
 namespace {
 
 using Json = nlohmann::json;
-
-constexpr std::size_t largest_captions_file = std::size_t{1} << 34;
 
 [[noreturn]] void refuse(const std::string& name, std::size_t line, const std::string& why) {
   throw Error(
@@ -21,32 +21,35 @@ constexpr std::size_t largest_captions_file = std::size_t{1} << 34;
       "it), or one JSON object a line with \"image\" and \"caption\", in UTF-8.");
 }
 
-// Splits CSV into records, keeping the line on which each begins.
-class CsvReader {
+// Checked before parsing, so that a line number can be told and no later part meets a broken caption.
+void require_utf8(const RecordText::Record& record, const std::string& name) {
+  const std::size_t good = utf8_prefix(record.text);
+  if (good == record.text.size()) return;
+  const std::string_view before = record.text.substr(0, good);
+  refuse(name, record.line + static_cast<std::size_t>(std::count(before.begin(), before.end(), '\n')),
+         "the line is not UTF-8");
+}
+
+// The fields of one CSV record.
+class CsvFields {
  public:
-  CsvReader(std::string_view text, const std::string& name) : text_(text), name_(name) {}
+  CsvFields(const RecordText::Record& record, const std::string& name)
+      : text_(record.text), name_(name), line_(record.line) {}
 
-  struct Record {
-    std::size_t line = 0;
-    std::vector<std::string> fields;
-  };
-
-  /// The next record that is not an empty line; none at the end.
-  std::optional<Record> next() {
+  // False for an empty line.
+  bool split(std::vector<std::string>& fields) {
+    fields.clear();
     while (!text_.empty() && (text_.front() == '\n' || text_.front() == '\r')) skip();
-    if (text_.empty()) return std::nullopt;
-    Record record;
-    record.line = line_;
+    if (text_.empty()) return false;
     for (;;) {
-      record.fields.push_back(field());
+      fields.push_back(field());
       if (text_.empty() || text_.front() != ',') break;
       skip();
     }
     if (!text_.empty() && text_.front() == '\r') skip();
     if (!text_.empty() && text_.front() != '\n')
       refuse(name_, line_, "text after the closing quote of a field");
-    if (!text_.empty()) skip();
-    return record;
+    return true;
   }
 
  private:
@@ -79,7 +82,7 @@ class CsvReader {
 
   std::string_view text_;
   const std::string& name_;
-  std::size_t line_ = 1;
+  std::size_t line_;
 };
 
 bool parse_flag(const std::string& text, const std::string& name, std::size_t line) {
@@ -88,124 +91,149 @@ bool parse_flag(const std::string& text, const std::string& name, std::size_t li
   refuse(name, line, "held_out is '" + text + "', neither true nor false");
 }
 
-std::vector<Row> parse_csv(std::string_view text, const std::string& name) {
-  CsvReader reader(text, name);
-  const auto header = reader.next();
-  if (!header) refuse(name, 1, "it is empty");
-  const auto column = [&header](std::string_view title) -> std::optional<std::size_t> {
-    for (std::size_t i = 0; i < header->fields.size(); ++i)
-      if (header->fields[i] == title) return i;
-    return std::nullopt;
-  };
-  const auto image = column("image"), caption = column("caption");
-  if (!image || !caption) refuse(name, header->line, "the header names no columns 'image' and 'caption'");
-  const auto group = column("group"), subgroup = column("subgroup"), held_out = column("held_out");
-
-  std::vector<Row> rows;
-  while (const auto record = reader.next()) {
-    if (record->fields.size() != header->fields.size())
-      refuse(name, record->line,
-             "it has " + std::to_string(record->fields.size()) + " fields where the header has " +
-                 std::to_string(header->fields.size()));
-    const auto field = [&record](const std::optional<std::size_t>& at) {
-      return at ? record->fields[*at] : std::string();
-    };
-    Row row;
-    row.line = record->line;
-    row.image = field(image);
-    row.caption = field(caption);
-    row.group = field(group);
-    row.subgroup = field(subgroup);
-    row.held_out = parse_flag(field(held_out), name, record->line);
-    rows.push_back(std::move(row));
-  }
-  return rows;
-}
-
-Row row_of(const Json& object, const std::string& name, std::size_t line) {
-  if (!object.is_object()) refuse(name, line, "the line is not a JSON object");
-  const auto text = [&](const char* key, bool required) -> std::string {
+void read_object(const Json& object, const CaptionFields& captions, const std::string& name, Row& row) {
+  if (!object.is_object()) refuse(name, row.line, "the line is not a JSON object");
+  const auto text = [&](const std::string& key, bool required) -> std::string {
     const auto found = object.find(key);
     if (found == object.end() && !required) return {};
     if (found == object.end() || !found->is_string())
-      refuse(name, line, "\"" + std::string(key) + "\" is missing or not a string");
+      refuse(name, row.line, "\"" + key + "\" is missing or not a string");
     return found->get<std::string>();
   };
-  Row row;
-  row.line = line;
   row.image = text("image", true);
-  row.caption = text("caption", true);
+  row.captions.clear();
+  for (const std::string& field : captions) row.captions.push_back(text(field, true));
   row.group = text("group", false);
   row.subgroup = text("subgroup", false);
+  row.held_out = false;
   if (const auto flag = object.find("held_out"); flag != object.end()) {
-    if (!flag->is_boolean()) refuse(name, line, "\"held_out\" is not true or false");
+    if (!flag->is_boolean()) refuse(name, row.line, "\"held_out\" is not true or false");
     row.held_out = flag->get<bool>();
   }
+  row.alternative_captions.clear();
   if (const auto list = object.find("alternative_captions"); list != object.end()) {
-    if (!list->is_array()) refuse(name, line, "\"alternative_captions\" is not a list");
+    if (!list->is_array()) refuse(name, row.line, "\"alternative_captions\" is not a list");
     for (const Json& other : *list) {
       if (!other.is_string())
-        refuse(name, line, "\"alternative_captions\" holds something that is not a string");
+        refuse(name, row.line, "\"alternative_captions\" holds something that is not a string");
       row.alternative_captions.push_back(other.get<std::string>());
     }
-  }
-  return row;
-}
-
-std::vector<Row> parse_json_lines(std::string_view text, const std::string& name) {
-  std::vector<Row> rows;
-  for (std::size_t line = 1; !text.empty(); ++line) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view one = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (one.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    const Json object = Json::parse(one, nullptr, /*allow_exceptions=*/false);
-    if (object.is_discarded()) refuse(name, line, "the line is not valid JSON");
-    rows.push_back(row_of(object, name, line));
-  }
-  return rows;
-}
-
-// The length of the UTF-8 sequence at the start of the text; 0 if there is none.
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(0);
-  if (lead < 0x80) return 1;
-  const std::size_t length = lead >= 0xC2 && lead < 0xE0   ? 2
-                             : lead >= 0xE0 && lead < 0xF0 ? 3
-                             : lead >= 0xF0 && lead < 0xF5 ? 4
-                                                           : 0;
-  if (length == 0 || length > text.size()) return 0;
-  for (std::size_t i = 1; i < length; ++i)
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  const bool overlong = (lead == 0xE0 && byte(1) < 0xA0) || (lead == 0xF0 && byte(1) < 0x90);
-  const bool surrogate_or_beyond = (lead == 0xED && byte(1) > 0x9F) || (lead == 0xF4 && byte(1) > 0x8F);
-  return overlong || surrogate_or_beyond ? 0 : length;
-}
-
-// Checked before parsing, so that a line number can be told and no later part meets a broken caption.
-void require_utf8(std::string_view text, const std::string& name) {
-  std::size_t line = 1;
-  while (!text.empty()) {
-    const std::size_t length = utf8_length(text);
-    if (length == 0) refuse(name, line, "the line is not UTF-8");
-    if (text.front() == '\n') ++line;
-    text.remove_prefix(length);
   }
 }
 
 }  // namespace
 
-std::vector<Row> parse_captions(std::string_view text, const std::string& name) {
-  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // the byte order mark of some spreadsheets
-  require_utf8(text, name);
-  const auto first = text.find_first_not_of(" \t\r\n");
-  if (first == std::string_view::npos) refuse(name, 1, "it is empty");
-  return text[first] == '{' ? parse_json_lines(text, name) : parse_csv(text, name);
+class CaptionsReader::Format {
+ public:
+  Format(RecordText text, CaptionFields captions) : text_(std::move(text)), captions_(std::move(captions)) {}
+  Format(const Format&) = delete;
+  Format& operator=(const Format&) = delete;
+  virtual ~Format() = default;
+  virtual bool next(Row& row) = 0;
+
+ protected:
+  RecordText text_;
+  CaptionFields captions_;
+};
+
+class CaptionsReader::Csv final : public Format {
+ public:
+  Csv(RecordText text, CaptionFields captions) : Format(std::move(text), std::move(captions)) {
+    if (!next_record()) refuse(text_.name(), 1, "it is empty");
+    width_ = fields_.size();
+    const auto column = [this](std::string_view title) {
+      return std::find(fields_.begin(), fields_.end(), title) - fields_.begin();
+    };
+    const auto needed = [&](const std::string& title) {
+      const auto at = static_cast<std::size_t>(column(title));
+      if (at == width_) refuse(text_.name(), line_, "the header names no column '" + title + "'");
+      return at;
+    };
+    image_ = needed("image");
+    for (const std::string& field : captions_) caption_columns_.push_back(needed(field));
+    group_ = static_cast<std::size_t>(column("group"));
+    subgroup_ = static_cast<std::size_t>(column("subgroup"));
+    held_out_ = static_cast<std::size_t>(column("held_out"));
+    fields_.clear();
+  }
+
+  bool next(Row& row) override {
+    if (!next_record()) return false;
+    if (fields_.size() != width_)
+      refuse(text_.name(), line_,
+             "it has " + std::to_string(fields_.size()) + " fields where the header has " +
+                 std::to_string(width_));
+    const auto optional_field = [this](std::size_t at) { return at < width_ ? fields_[at] : std::string(); };
+    row.line = line_;
+    row.image = fields_[image_];
+    row.captions.clear();
+    for (const std::size_t at : caption_columns_) row.captions.push_back(fields_[at]);
+    row.alternative_captions.clear();
+    row.group = optional_field(group_);
+    row.subgroup = optional_field(subgroup_);
+    row.held_out = parse_flag(optional_field(held_out_), text_.name(), line_);
+    return true;
+  }
+
+ private:
+  bool next_record() {
+    while (const auto record = text_.next(/*quotes=*/true)) {
+      require_utf8(*record, text_.name());
+      line_ = record->line;
+      if (CsvFields(*record, text_.name()).split(fields_)) return true;
+    }
+    return false;
+  }
+
+  std::vector<std::string> fields_;
+  std::size_t line_ = 1;
+  std::size_t width_ = 0;  // columns; also stands for a column that is not there
+  std::size_t image_ = 0, group_ = 0, subgroup_ = 0, held_out_ = 0;
+  std::vector<std::size_t> caption_columns_;
+};
+
+class CaptionsReader::JsonLines final : public Format {
+ public:
+  using Format::Format;
+
+  bool next(Row& row) override {
+    while (const auto record = text_.next(/*quotes=*/false)) {
+      require_utf8(*record, text_.name());
+      if (record->text.find_first_not_of(" \t\r\n") == std::string_view::npos) continue;
+      const Json object = Json::parse(record->text, nullptr, /*allow_exceptions=*/false);
+      if (object.is_discarded()) refuse(text_.name(), record->line, "the line is not valid JSON");
+      row.line = record->line;
+      read_object(object, captions_, text_.name(), row);
+      return true;
+    }
+    return false;
+  }
+};
+
+CaptionsReader::CaptionsReader(const std::filesystem::path& path, CaptionFields fields)
+    : CaptionsReader(RecordText(io::File::open_read(path.string()), path.string()), std::move(fields)) {}
+
+CaptionsReader::CaptionsReader(RecordText text, CaptionFields fields) {
+  text.skip_byte_order_mark();
+  const std::optional<char> first = text.first_character();
+  if (!first) refuse(text.name(), 1, "it is empty");
+  if (*first == '{') {
+    format_ = std::make_unique<JsonLines>(std::move(text), std::move(fields));
+  } else {
+    format_ = std::make_unique<Csv>(std::move(text), std::move(fields));
+  }
 }
 
-std::vector<Row> read_captions(const std::filesystem::path& path) {
-  return parse_captions(io::read_file(path.string(), largest_captions_file), path.string());
+CaptionsReader::~CaptionsReader() = default;
+CaptionsReader::CaptionsReader(CaptionsReader&&) noexcept = default;
+CaptionsReader& CaptionsReader::operator=(CaptionsReader&&) noexcept = default;
+
+bool CaptionsReader::next(Row& row) { return format_->next(row); }
+
+std::filesystem::path find_captions_file(const std::filesystem::path& folder) {
+  for (const char* name : {"captions.csv", "captions.jsonl", "metadata.jsonl"})
+    if (std::filesystem::exists(folder / name)) return folder / name;
+  return {};
 }
 
 }  // namespace tessera::datasets::folder

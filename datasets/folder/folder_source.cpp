@@ -1,11 +1,11 @@
 #include "datasets/folder/folder_source.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <utility>
 
 #include "base/error.hpp"
-#include "datasets/folder/captions_file.hpp"
 #include "io/image_file.hpp"
 
 namespace tessera::datasets::folder {
@@ -13,12 +13,13 @@ namespace {
 
 std::filesystem::path captions_in(const Options& options) {
   if (!options.captions.empty()) return options.captions;
-  for (const char* name : {"captions.csv", "captions.jsonl", "metadata.jsonl"})
-    if (std::filesystem::exists(options.folder / name)) return options.folder / name;
+  if (auto found = find_captions_file(options.folder); !found.empty()) return found;
   throw Error(
       "The folder holds no captions file.", options.folder.string(),
       "Put captions.csv (header 'image,caption') or captions.jsonl beside the pictures, or name the file.");
 }
+
+bool is_blank(const std::string& text) { return text.find_first_not_of(" \t\r\n") == std::string::npos; }
 
 std::string place(const std::filesystem::path& captions, std::size_t line) {
   return captions.string() + ":" + std::to_string(line);
@@ -35,13 +36,14 @@ Error at_line(const Error& error, const std::filesystem::path& captions, std::si
 FolderSource::FolderSource(const Options& options)
     : captions_(captions_in(options)), min_side_(options.min_side) {
   std::set<std::string> ids;
-  for (Row& row : read_captions(captions_)) {
+  CaptionsReader reader(captions_, options.caption_fields);
+  for (Row row; reader.next(row);) {
     const std::filesystem::path file = options.folder / row.image;
     io::ImageSize size;
     try {
       if (row.image.empty()) throw Error("The name of the picture is empty.", "image");
-      if (row.caption.find_first_not_of(" \t\r\n") == std::string::npos)
-        throw Error("The caption is empty.", row.image);
+      for (const std::string& caption : row.captions)
+        if (is_blank(caption)) throw Error("The caption is empty.", row.image);
       size = io::read_image_size(file);
       if (options.skip_bad && std::min(size.width, size.height) >= min_side_) (void)io::read_image(file);
     } catch (const Error& error) {
@@ -56,8 +58,11 @@ FolderSource::FolderSource(const Options& options)
     Picture picture;
     // One file may stand on several lines with different captions; the line keeps their ids apart.
     picture.id = ids.insert(row.image).second ? row.image : row.image + "#" + std::to_string(row.line);
-    picture.caption = std::move(row.caption);
-    picture.alternative_captions = std::move(row.alternative_captions);
+    picture.caption = std::move(row.captions.front());
+    std::move(row.captions.begin() + 1, row.captions.end(), std::back_inserter(picture.alternative_captions));
+    if (options.alternatives)
+      std::move(row.alternative_captions.begin(), row.alternative_captions.end(),
+                std::back_inserter(picture.alternative_captions));
     picture.group = std::move(row.group);
     picture.subgroup = std::move(row.subgroup);
     picture.original_width = size.width;

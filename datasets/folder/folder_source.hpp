@@ -6,15 +6,19 @@
 #include <string>
 #include <vector>
 
+#include "datasets/folder/captions_file.hpp"
 #include "datasets/source.hpp"
 
 namespace tessera::datasets::folder {
 
 struct Options {
-  std::filesystem::path folder;    ///< image paths in the captions file are relative to it
-  std::filesystem::path captions;  ///< CSV or JSON lines; empty: captions.csv, captions.jsonl or
-                                   ///< metadata.jsonl in the folder, whichever is there
-  int min_side = 0;       ///< pictures whose short side is below are left out and counted (recipes M.E.3)
+  std::filesystem::path folder;             ///< image paths in the captions file are relative to it
+  std::filesystem::path captions;           ///< CSV or JSON lines; empty: captions.csv, captions.jsonl or
+                                            ///< metadata.jsonl in the folder, whichever is there
+  CaptionFields caption_fields{"caption"};  ///< the first is a picture's caption, further ones become
+                                            ///< alternative captions; each row must have all
+  bool alternatives = true;  ///< also the captions in the key alternative_captions, after those
+  int min_side = 0;          ///< pictures whose short side is below are left out and counted (recipes M.E.3)
   bool skip_bad = false;  ///< leave out and count missing or damaged pictures and empty captions, which are
                           ///< errors otherwise; decodes every picture once more, when the source is opened
 };

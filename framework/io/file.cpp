@@ -162,6 +162,14 @@ void File::reserve(Extent extent) const {
   if (status != 0) throw system_error(path_, "reserve " + readable_bytes(extent.bytes) + " for it", status);
 }
 
+void File::truncate(std::uint64_t bytes) const {
+  int status;
+  do {
+    status = ::ftruncate(descriptor_, static_cast<off_t>(bytes));
+  } while (status != 0 && errno == EINTR);
+  if (status != 0) throw system_error(path_, "cut it off after " + readable_bytes(bytes), errno);
+}
+
 void File::sync() const {
   if (::fsync(descriptor_) != 0) throw system_error(path_, "sync it to the disk", errno);
 }

@@ -51,6 +51,8 @@ class File {
   void write_at(const void* from, std::size_t bytes, std::uint64_t offset) const;
   /// Takes the disk blocks of an extent now, so that later writes into it cannot find the disk full.
   void reserve(Extent extent) const;
+  /// Cuts the file off after so many bytes.
+  void truncate(std::uint64_t bytes) const;
   void sync() const;
   /// Closes and reports what the system only says then; the destructor closes silently.
   void close();

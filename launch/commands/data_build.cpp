@@ -143,9 +143,12 @@ ExitCode build_folder(const Arguments& arguments) {
   wanted.captions = arguments.text("--captions");
   wanted.min_side = static_cast<int>(arguments.integer("--min-side", 0, 0, 65536));
   wanted.skip_bad = arguments.has("--skip-bad");
+  wanted.caption_fields = arguments.list("--caption-field", {"caption"});
+  wanted.alternatives = arguments.has("--alternatives");
   const datasets::folder::FolderSource source(wanted);
 
   BuildOptions options = build_options(arguments, command);
+  options.alternatives = options.alternatives || wanted.caption_fields.size() > 1;
   const std::map<std::string, std::size_t> times = repeats_of(arguments, command);
   std::set<std::string> groups;
   for (std::size_t i = 0; i < source.size(); ++i) groups.insert(source.picture(i).group);
@@ -207,6 +210,9 @@ Command build_folder_command() {
       {"--images", Option::Takes::one, "DIR", "The folder that image names are relative to.", true},
       {"--captions", Option::Takes::one, "FILE",
        "The captions file (default captions.csv, captions.jsonl or metadata.jsonl in the folder)."},
+      {"--caption-field", Option::Takes::each, "NAME[,NAME]",
+       "Columns or keys to take captions from (default caption). With several each picture gets one caption "
+       "of each, and training draws one of them each time, all equally likely."},
       {"--min-side", Option::Takes::one, "PIXELS", "Leave out pictures with a shorter side."},
       {"--skip-bad", Option::Takes::nothing, "", "Leave out and count damaged pictures instead of stopping."},
       {"--repeat", Option::Takes::each, "GROUP=N", "Write the pictures of a group N times. Repeatable."},
@@ -215,6 +221,9 @@ Command build_folder_command() {
   table.examples = {
       {"tessera data build folder --images photos --captions photos.csv --out data/photos --size 64",
        "Your own pictures at 64 pixels."},
+      {"tessera data build folder --images photos --captions dense.jsonl --caption-field "
+       "caption,dense_caption --out data/photos",
+       "Original captions and those that 'tessera data caption' made, half and half."},
   };
   return {std::move(table), build_folder, {}};
 }

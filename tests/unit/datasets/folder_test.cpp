@@ -10,6 +10,58 @@
 namespace tessera::datasets::folder {
 namespace {
 
+std::vector<Row> parse_captions(std::string_view text, const std::string& name,
+                                const CaptionFields& fields = {"caption"}) {
+  CaptionsReader reader(RecordText(text, name), fields);
+  std::vector<Row> rows;
+  for (Row row; reader.next(row);) rows.push_back(row);
+  return rows;
+}
+
+TEST(RecordText, records_are_the_same_for_every_chunk) {
+  const std::string text = "\xEF\xBB\xBFimage,caption\r\n\n\"two\nlines\",x\nplain,\"a \"\"b\"\"\n\n\"\nlast";
+  for (std::size_t chunk = 1; chunk < 60; ++chunk) {
+    SCOPED_TRACE(chunk);
+    RecordText records(text, "text", chunk);
+    records.skip_byte_order_mark();
+    EXPECT_EQ(records.first_character(), 'i');
+    std::vector<std::pair<std::string, std::size_t>> found;
+    while (const auto record = records.next(/*quotes=*/true)) {
+      found.emplace_back(record->text, record->line);
+      EXPECT_EQ(record->text, text.substr(record->offset, record->text.size()));
+    }
+    const std::vector<std::pair<std::string, std::size_t>> wanted{{"image,caption\r\n", 1},
+                                                                  {"\n", 2},
+                                                                  {"\"two\nlines\",x\n", 3},
+                                                                  {"plain,\"a \"\"b\"\"\n\n\"\n", 5},
+                                                                  {"last", 8}};
+    EXPECT_EQ(found, wanted);
+  }
+}
+
+TEST(RecordText, a_record_that_never_ends_is_refused_before_memory_runs_out) {
+  const std::string text = "a\n\"" + std::string(66'000'000, 'x') + "\n";
+  RecordText records(text, "text");
+  EXPECT_EQ(records.next(true)->text, "a\n");
+  try {
+    (void)records.next(true);
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.where(), "text:2");
+    EXPECT_NE(std::string(error.what()).find("64.0 MB"), std::string::npos) << error.what();
+  }
+  RecordText blank(" \t\r\n", "text", 2);
+  EXPECT_EQ(blank.first_character(), std::nullopt);
+}
+
+TEST(Captions, other_fields_can_be_asked_for) {
+  const auto rows = parse_captions("image,dense,caption\na.png,long,short\n", "c.csv", {"dense", "caption"});
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(rows[0].captions, (std::vector<std::string>{"long", "short"}));
+  EXPECT_EQ(parse_captions("{\"image\": \"a\", \"dense\": \"b\"}", "c", {"dense"})[0].captions[0], "b");
+  EXPECT_THROW(parse_captions("image,caption\na.png,b\n", "c.csv", {"dense"}), Error);
+}
+
 class FolderTest : public testing::Test {
  protected:
   FolderTest() {
@@ -49,11 +101,11 @@ TEST(Captions, csv_quoting_follows_rfc_4180) {
       "d.png,x,plain,false",
       "c.csv");
   ASSERT_EQ(rows.size(), 3u);
-  EXPECT_EQ(rows[0].caption, "a \"red\" heart, large");
+  EXPECT_EQ(rows[0].captions[0], "a \"red\" heart, large");
   EXPECT_TRUE(rows[0].held_out);
   EXPECT_EQ(rows[0].line, 2u);
   EXPECT_EQ(rows[1].image, "b,c.png");
-  EXPECT_EQ(rows[1].caption, "two\nlines");
+  EXPECT_EQ(rows[1].captions[0], "two\nlines");
   EXPECT_EQ(rows[1].line, 4u);
   EXPECT_EQ(rows[2].line, 6u);
   EXPECT_FALSE(rows[2].held_out);
@@ -66,7 +118,7 @@ TEST(Captions, json_lines_take_optional_keys) {
       " \"alternative_captions\": [\"x\", \"y\"]}\n",
       "c.jsonl");
   ASSERT_EQ(rows.size(), 2u);
-  EXPECT_EQ(rows[0].caption, "caf\u00e9");
+  EXPECT_EQ(rows[0].captions[0], "caf\u00e9");
   EXPECT_EQ(rows[1].line, 3u);
   EXPECT_EQ(rows[1].group + rows[1].subgroup, "gs");
   EXPECT_TRUE(rows[1].held_out);
@@ -111,6 +163,24 @@ TEST_F(FolderTest, reads_pictures_and_their_captions) {
   EXPECT_EQ(source.load(1), io::Image(4, 20, {0, 255, 0}));
   EXPECT_EQ(source.picture(0).id, "a.png");
   EXPECT_EQ(source.picture(2).id, "a.png#4");
+}
+
+TEST_F(FolderTest, further_fields_and_alternatives_become_alternative_captions) {
+  captions("captions.jsonl",
+           "{\"image\": \"a.png\", \"caption\": \"x\", \"dense_caption\": \"y\", "
+           "\"alternative_captions\": [\"z\"]}\n");
+  Options both = options();
+  both.caption_fields = {"dense_caption", "caption"};
+  const FolderSource source(both);
+  EXPECT_EQ(source.picture(0).caption, "y");
+  EXPECT_EQ(source.picture(0).alternative_captions, (std::vector<std::string>{"x", "z"}));
+  both.alternatives = false;
+  EXPECT_EQ(FolderSource(both).picture(0).alternative_captions, std::vector<std::string>{"x"});
+
+  captions("captions.jsonl", "{\"image\": \"a.png\", \"caption\": \"x\", \"dense_caption\": \" \"}\n");
+  EXPECT_NE(message(both).find("caption is empty"), std::string::npos) << message(both);
+  captions("captions.jsonl", "{\"image\": \"a.png\", \"caption\": \"x\"}\n");
+  EXPECT_NE(message(both).find("\"dense_caption\" is missing"), std::string::npos) << message(both);
 }
 
 TEST_F(FolderTest, small_pictures_are_left_out_and_counted) {

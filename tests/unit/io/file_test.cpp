@@ -94,6 +94,15 @@ TEST(File, ReserveTakesBlocks) {
   EXPECT_GE(status.st_blocks * 512, 1 << 20);
 }
 
+TEST(File, TruncateKeepsTheBeginning) {
+  const TemporaryFolder folder;
+  replace_file(folder / "a", "1234567890");
+  File::open_update(folder / "a").truncate(4);
+  EXPECT_EQ(read_file(folder / "a"), "1234");
+  const File closed = File::open_read(folder / "a");
+  EXPECT_THROW(closed.truncate(2), Error);  // not open for writing
+}
+
 TEST(File, ScratchLeavesNothingBehind) {
   const TemporaryFolder folder;
   const File file = File::scratch(folder.path());

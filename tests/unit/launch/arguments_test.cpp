@@ -91,6 +91,11 @@ TEST(Arguments, numbers_are_checked) {
   EXPECT_THROW(static_cast<void>(a.number("--steps", 0, 0, 3)), Error);
   EXPECT_THAT(a.integers("--set", {}, 1, 100), ElementsAre(16, 32, 64));
   EXPECT_THROW(static_cast<void>(a.integers("--set", {}, 1, 50)), Error);
+  EXPECT_THAT(a.list("--set", {}), ElementsAre("16", "32", "64"));
+  EXPECT_THAT(parse_arguments(table(), {"f"}).list("--set", {"x"}), ElementsAre("x"));
+  for (const char* gap : {"--set=a,,b", "--set=a,", "--set=,a", "--set="}) {
+    EXPECT_THROW(static_cast<void>(parse_arguments(table(), {"f", gap}).list("--set", {})), Error) << gap;
+  }
   const Arguments b = parse_arguments(table(), {"x", "--steps", "3x"});
   EXPECT_THROW(static_cast<void>(b.integer("--steps", 0, 0)), Error);
   EXPECT_THROW(static_cast<void>(b.number("--steps", 0, 0, 10)), Error);

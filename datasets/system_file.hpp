@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace tessera::datasets::emoji {
+namespace tessera::datasets {
 
 /// @throws Error that says which package to install if the path is not a readable file.
 void require_system_file(const std::filesystem::path& path, std::string_view package);
@@ -13,4 +13,4 @@ void require_system_file(const std::filesystem::path& path, std::string_view pac
 /// The file's content. @throws Error as require_system_file.
 std::string read_system_text(const std::filesystem::path& path, std::string_view package);
 
-}  // namespace tessera::datasets::emoji
+}  // namespace tessera::datasets

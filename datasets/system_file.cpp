@@ -1,9 +1,9 @@
-#include "datasets/emoji/system_file.hpp"
+#include "datasets/system_file.hpp"
 
 #include "base/error.hpp"
 #include "io/file.hpp"
 
-namespace tessera::datasets::emoji {
+namespace tessera::datasets {
 
 void require_system_file(const std::filesystem::path& path, std::string_view package) {
   std::error_code failure;
@@ -17,4 +17,4 @@ std::string read_system_text(const std::filesystem::path& path, std::string_view
   return io::read_file(path.string());
 }
 
-}  // namespace tessera::datasets::emoji
+}  // namespace tessera::datasets
