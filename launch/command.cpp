@@ -38,6 +38,7 @@ const std::vector<Command>& commands() {
       build_emoji_command(),
       build_folder_command(),
       show_data_command(),
+      stats_command(),
       show_checkpoint_command(),
       verify_checkpoint_command(),
       plugins_command(),

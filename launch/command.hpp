@@ -44,6 +44,7 @@ struct FoundCommand {
 [[nodiscard]] Command build_emoji_command();
 [[nodiscard]] Command build_folder_command();
 [[nodiscard]] Command show_data_command();
+[[nodiscard]] Command stats_command();
 [[nodiscard]] Command show_checkpoint_command();
 [[nodiscard]] Command verify_checkpoint_command();
 [[nodiscard]] Command plugins_command();
