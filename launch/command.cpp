@@ -39,6 +39,7 @@ const std::vector<Command>& commands() {
       build_folder_command(),
       show_data_command(),
       stats_command(),
+      caption_command(),
       show_checkpoint_command(),
       verify_checkpoint_command(),
       plugins_command(),

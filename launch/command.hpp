@@ -45,6 +45,7 @@ struct FoundCommand {
 [[nodiscard]] Command build_folder_command();
 [[nodiscard]] Command show_data_command();
 [[nodiscard]] Command stats_command();
+[[nodiscard]] Command caption_command();
 [[nodiscard]] Command show_checkpoint_command();
 [[nodiscard]] Command verify_checkpoint_command();
 [[nodiscard]] Command plugins_command();

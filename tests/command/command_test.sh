@@ -87,6 +87,42 @@ done
 expect 75 "repeat the command with --resume" "${two[@]}" train "$quick" short.toml --out limited \
   --set run.max_minutes=0.005 --set stage.0.steps=100000
 
+# concepts in captions, and denser captions from a program
+expect 0 "valid distinct nouns (VN)" "$tessera" data stats data data/held_out --top 3 --json concepts.json
+grep -q '"name": "data/held_out"' concepts.json || { echo "FAILED: no figures in JSON"; failures=$((failures + 1)); }
+mkdir pictures
+for i in 1 2 3 4 5 6; do cp one.png "pictures/$i.png"; done
+printf 'image,caption\n' >captions.csv
+for i in 1 2 3 4 5 6; do printf '%s.png,"a ""red"" dog, %s"\n' $i $i; done >>captions.csv
+cat >captioner.sh <<'SH'
+#!/bin/sh
+echo "$1" >>calls
+[ "$1" = pictures/6.png ] && [ ! -e mended ] && { echo "cannot see it" >&2; exit 3; }
+[ "$1" = pictures/3.png ] && [ ! -e mended ] && exec sleep 60
+echo "A cat and a bird beside $2"
+SH
+chmod +x captioner.sh
+caption=("$tessera" data caption --images pictures --captions captions.csv --out dense.jsonl
+  --command "./captioner.sh {image} {caption}")
+"${caption[@]}" >output 2>&1 &
+job=$!
+while kill -0 $job 2>/dev/null && [ "$(cat dense.jsonl 2>/dev/null | wc -l)" -lt 2 ]; do sleep 0.05; done
+kill -9 $job
+wait $job 2>/dev/null
+printf '{"image":"3.png","capt' >>dense.jsonl
+expect 75 "unfinished record" "${caption[@]}" --jobs 3 --timeout 3
+expect_once "exit code 3: cannot see it"
+expect_once "no answer within 3 s"
+touch mended
+expect 0 "2 captioned, 4 were before, of 6 rows" "${caption[@]}" --jobs 3
+[ "$(grep -c pictures/1.png calls)" -eq 1 ] || { echo "FAILED: a finished picture was run again"; failures=$((failures + 1)); }
+expect 0 "nouns per image (average)" "$tessera" data stats dense.jsonl --caption-field caption,dense_caption --top 2
+grep -q '^nouns per image (average) .* 1.00 .* 3.00' output || { echo "FAILED: wrong figures"; cat output; failures=$((failures + 1)); }
+expect 0 "6 pictures" "$tessera" data build folder --images pictures --captions dense.jsonl --out both --size 16 \
+  --caption-field caption,dense_caption
+expect 0 'a "red" dog, 1 (4) | A cat and a bird beside a "red" dog, 1 (8)' "$tessera" data show both
+expect 0 "both caption 2" "$tessera" data stats both --caption-number 1,2
+
 # what needs no data
 expect 0 "200,692,752" "$tessera" plan "$source/configs/microdit/tiny-2.toml"
 expect 0 "1,165,442,320" "$tessera" plan "$source/configs/microdit/xl-2.toml"
@@ -104,7 +140,8 @@ expect 0 "stage" "${without_mpi[@]}" checkpoint show run/checkpoints/step-000000
 expect 0 "experts_every" "$tessera" plugins dit
 expect 0 "exit codes" "$tessera" --help
 expect 0 "data show" "$tessera" data --help
-for command in train sample plan "data build emoji" "data build folder" "data show" "checkpoint show" \
+for command in train sample plan "data build emoji" "data build folder" "data show" "data stats" \
+  "data caption" "checkpoint show" \
   "checkpoint verify" plugins; do
   # shellcheck disable=SC2086
   expect 0 "examples:" "$tessera" $command --help
@@ -117,6 +154,8 @@ expect 2 "CONFIG is missing" "${two[@]}" train
 expect_once "CONFIG is missing"
 expect 2 "--checkpoint FILE is missing" "$tessera" sample --prompt x
 expect 2 "does not set the sampler" "$tessera" sample --checkpoint run --set run.seed=1
+
+expect 2 "Did you mean {image}" "${caption[@]}" --command "./captioner.sh {imagge}"
 
 # errors: 1, one paragraph, on one rank or on all
 expect 1 "Did you mean 'width'" "${two[@]}" train "$quick" --set model.backbone.widht=3 --out x
@@ -138,6 +177,10 @@ expect 1 "cut.h5" "$tessera" checkpoint verify cut.h5
 expect 1 "cut.h5" "${two[@]}" sample --checkpoint cut.h5 --prompt x
 head -c 3000 data/shard-00000-of-00001.h5 >cut-shard.h5
 expect 1 "cut-shard.h5" "$tessera" data show cut-shard.h5
+expect 1 "apt-get install wordnet-base" "$tessera" data stats captions.csv --wordnet nowhere
+expect 1 "no column 'dense'" "$tessera" data stats captions.csv --caption-field dense
+expect 1 "no program of this name" "${caption[@]}" --command "no-such-program {image}"
+expect 1 "captions.csv:1" "${caption[@]}" --out captions.csv --captions dense.jsonl
 
 [ "$failures" -eq 0 ] && echo "all as expected"
 exit "$failures"
