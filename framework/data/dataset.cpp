@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "data/aspect_buckets.hpp"
 #include "data/shard_writer.hpp"
 
 namespace tessera::data {
@@ -13,6 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+std::string text_of(Grid grid) { return std::to_string(grid.height) + "x" + std::to_string(grid.width); }
 std::string text_of(const std::string& value) { return "'" + value + "'"; }
 template <class Number>
 std::string text_of(Number value) {
@@ -147,8 +149,43 @@ Dataset::Dataset(const std::vector<std::string>& paths, const DatasetExpectation
     }
     records_ += info.layout.records;
     layouts_.push_back(std::move(info.layout));
+    add_buckets(layouts_.size() - 1);
+  }
+  std::ranges::sort(buckets_, {}, &DatasetBucket::ratio);
+  for (DatasetBucket& bucket : buckets_) {  // shards after the last one with such records
+    bucket.shard_records.resize(layouts_.size());
+    bucket.shard_first.resize(layouts_.size());
   }
   if (expected.resolution) (void)resolution_index(*expected.resolution);
+}
+
+void Dataset::add_buckets(std::size_t shard) {
+  std::uint64_t first = 0;
+  for (const ShardBucket& found : layouts_[shard].buckets) {
+    const double ratio = key_ratio(found.grids.back().height, found.grids.back().width);
+    auto at = std::ranges::find(buckets_, ratio, &DatasetBucket::ratio);
+    if (at == buckets_.end()) {
+      buckets_.push_back({ratio, found.grids, 0, {}, {}});
+      at = buckets_.end() - 1;
+    }
+    for (std::size_t r = 0; r < found.grids.size(); ++r) {
+      if (found.grids[r] == at->grids[r]) continue;
+      const auto with_it = static_cast<std::size_t>(
+          std::ranges::find_if(at->shard_records, [](std::uint64_t n) { return n > 0; }) -
+          at->shard_records.begin());
+      throw Error("latents of the aspect ratio " + ratio_text(ratio) + " are " + text_of(found.grids[r]) +
+                      " here at resolution " + std::to_string(header_->resolutions[r]) + ", but " +
+                      text_of(at->grids[r]) + " in shard '" + layouts_[with_it].path + "'.",
+                  layouts_[shard].path,
+                  "Build all shards with the same sizes and the same unit of aspect buckets.");
+    }
+    at->records += found.records;
+    at->shard_records.resize(shard + 1);
+    at->shard_first.resize(shard + 1);
+    at->shard_records[shard] = found.records;
+    at->shard_first[shard] = first;
+    first += found.records;
+  }
 }
 
 std::vector<std::uint64_t> Dataset::shard_records() const {
@@ -175,11 +212,11 @@ Grid Dataset::common_grid(std::size_t resolution) const {
     for (const ShardBucket& bucket : layout.buckets) {
       const Grid grid = bucket.grids[resolution];
       if (grid == first) continue;
-      const auto text = [](Grid g) { return std::to_string(g.height) + "x" + std::to_string(g.width); };
-      throw Error("latents of " + text(first) + " and of " + text(grid) +
+      throw Error("latents of " + text_of(first) + " and of " + text_of(grid) +
                       " are mixed, but a batch takes one aspect ratio.",
                   layout.path,
-                  "Build the data with a square centre crop, so that all latents have one size.");
+                  "Build the data without --buckets, so that all latents have one size, or train in aspect "
+                  "buckets.");
     }
   }
   return first;

@@ -1,7 +1,8 @@
 #pragma once
 // Invariant: all shards of an open Dataset agree with each other in everything their records have in common,
-// and with what the run expects; memory is proportional to the number of shards, not of records (the tables
-// of the shards in use are held, those least recently used are dropped).
+// and with what the run expects; all records of one aspect ratio have one latent size at each resolution.
+// Memory is proportional to the number of shards, not of records (the tables of the shards in use are held,
+// those least recently used are dropped).
 
 #include <cstdint>
 #include <list>
@@ -29,13 +30,22 @@ struct DatasetExpectation {
   bool needs_all_positions = false;
 };
 
+/// The records of one aspect ratio over all shards.
+struct DatasetBucket {
+  double ratio = 0;         ///< key_ratio of the latents at the largest resolution
+  std::vector<Grid> grids;  ///< latent size at each resolution
+  std::uint64_t records = 0;
+  std::vector<std::uint64_t> shard_records;  ///< in each shard
+  std::vector<std::uint64_t> shard_first;    ///< in each shard, the number of the first of them
+};
+
 class Dataset {
  public:
   /// @param paths  shard files, and folders of which every *.h5 is taken. Main thread only (HDF5).
   /// @param open_shards  how many shards may be held open at once.
   /// @throws Error when a path is missing, a numbered shard of a folder is missing, there is no shard, a
-  /// shard is damaged, or shards disagree with each other or with `expected` (both values and the remedy are
-  /// named).
+  /// shard is damaged, or shards disagree with each other (also in the latent size of an aspect ratio) or
+  /// with `expected` (both values and the remedy are named).
   explicit Dataset(const std::vector<std::string>& paths, const DatasetExpectation& expected = {},
                    std::size_t open_shards = 32);
 
@@ -45,6 +55,8 @@ class Dataset {
   [[nodiscard]] std::vector<std::uint64_t> shard_records() const;
   [[nodiscard]] std::size_t shards() const { return layouts_.size(); }
   [[nodiscard]] const ShardLayout& layout(std::size_t shard) const { return layouts_.at(shard); }
+  /// Ascending by ratio.
+  [[nodiscard]] const std::vector<DatasetBucket>& buckets() const { return buckets_; }
   /// Index into header().resolutions. @throws Error naming those there are.
   [[nodiscard]] std::size_t resolution_index(std::int64_t resolution) const;
   /// The latent size that all records have at a resolution.
@@ -54,12 +66,14 @@ class Dataset {
   [[nodiscard]] std::shared_ptr<const ShardReader> reader(std::size_t shard) const;
 
  private:
+  void add_buckets(std::size_t shard);
   struct OpenShard {
     std::size_t shard;
     std::shared_ptr<const ShardReader> reader;
   };
   std::shared_ptr<const ShardHeader> header_;
   std::vector<ShardLayout> layouts_;
+  std::vector<DatasetBucket> buckets_;
   std::uint64_t records_ = 0;
   std::size_t open_limit_;
   mutable std::mutex mutex_;

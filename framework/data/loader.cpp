@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <csignal>
+#include <numeric>
 
+#include "data/aspect_buckets.hpp"
 #include "data/half.hpp"
 
 namespace tessera::data {
@@ -42,20 +44,69 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset, const LoaderConfig& confi
         "data loader", "Number the ranks from 0.");
   }
   resolution_ = dataset_->resolution_index(config_.resolution);
-  grid_ = dataset_->common_grid(resolution_);
+  parts_ = parts();
+  plan();
   share_ = rank_slice(0, config_.global_batch, config_.rank, config_.ranks);
   const std::uint64_t share = share_.last - share_.first;
   if (config_.micro_batch == 0 || config_.micro_batch > share) config_.micro_batch = share;
   micros_ = static_cast<std::uint32_t>((share + config_.micro_batch - 1) / config_.micro_batch);
   slots_.resize(std::max(config_.prefetch, 2U));
 
-  const DataOrder checked(dataset_->shard_records(), config_.seed, config_.window_shards);
   // Signals stay with the main thread, where the run reacts to them: threads inherit the mask.
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   for (std::uint32_t i = 0; i < std::max(config_.threads, 1U); ++i) threads_.emplace_back([this] { work(); });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+std::vector<Loader::Part> Loader::parts() const {
+  if (!config_.buckets) {
+    return {{dataset_->common_grid(resolution_), dataset_->shard_records(),
+             std::vector<std::uint64_t>(dataset_->shards())}};
+  }
+  std::vector<Part> parts;
+  for (const DatasetBucket& bucket : dataset_->buckets()) {
+    parts.push_back({bucket.grids[resolution_], bucket.shard_records, bucket.shard_first});
+  }
+  return parts;
+}
+
+void Loader::plan() {
+  std::vector<std::uint64_t> records;
+  for (const Part& part : parts_) {
+    records.push_back(
+        std::accumulate(part.shard_records.begin(), part.shard_records.end(), std::uint64_t{0}));
+  }
+  if (!config_.buckets) {
+    // One sequence of draws: it goes on where it was, whatever the size of batches so far.
+    plan_.emplace(records, config_.seed, config_.global_batch, std::vector{config_.first_draw});
+    return;
+  }
+  std::vector<std::uint64_t> taken;
+  std::uint64_t drawn = 0;
+  for (const EarlierSteps& earlier : config_.earlier) {
+    if (earlier.steps == 0) continue;
+    taken = BatchPlan(records, config_.seed, earlier.global_batch, taken).taken_before(earlier.steps);
+    drawn += earlier.global_batch * earlier.steps;
+  }
+  if (drawn > config_.first_draw) {
+    throw Error("the stages before this one drew " + std::to_string(drawn) +
+                    " samples by their batches and steps, but the run drew only " +
+                    std::to_string(config_.first_draw) + ".",
+                "data loader", "Give finished stages the batch and the steps that they had when they ran.");
+  }
+  plan_.emplace(records, config_.seed, config_.global_batch, taken);
+  first_planned_ = (config_.first_draw - drawn) / config_.global_batch;
+}
+
+std::vector<DataOrder> Loader::orders() const {
+  std::vector<DataOrder> orders;
+  for (const Part& part : parts_) {
+    orders.emplace_back(part.shard_records, config_.seed, config_.window_shards,
+                        static_cast<std::uint32_t>(orders.size()));
+  }
+  return orders;
 }
 
 Loader::~Loader() {
@@ -82,7 +133,7 @@ const HostBatch& Loader::next() {
 }
 
 void Loader::work() {
-  DataOrder order(dataset_->shard_records(), config_.seed, config_.window_shards);
+  std::vector<DataOrder> orders = this->orders();
   for (;;) {
     std::unique_lock lock(mutex_);
     freed_.wait(lock, [&] { return stop_ || next_task_ < released_ + slots_.size(); });
@@ -92,7 +143,7 @@ void Loader::work() {
     lock.unlock();
     std::exception_ptr error;
     try {
-      fill(slot.batch, task, order);
+      fill(slot.batch, task, orders);
     } catch (...) {
       error = std::current_exception();
     }
@@ -104,8 +155,10 @@ void Loader::work() {
   }
 }
 
-void Loader::fill(HostBatch& batch, std::uint64_t task, DataOrder& order) const {
+void Loader::fill(HostBatch& batch, std::uint64_t task, std::vector<DataOrder>& orders) const {
   const std::uint64_t steps = task / micros_;
+  const PlannedBatch planned = plan_->at(first_planned_ + steps);
+  const Part& part = parts_[planned.bucket];
   const ShardHeader& header = dataset_->header();
   batch.step = config_.first_step + steps;
   batch.micro = static_cast<std::uint32_t>(task % micros_);
@@ -115,20 +168,25 @@ void Loader::fill(HostBatch& batch, std::uint64_t task, DataOrder& order) const 
   const auto n = static_cast<std::size_t>(end - batch.position);
   batch.samples = n;
   batch.channels = header.channels;
-  batch.grid = grid_;
+  batch.grid = part.grid;
+  batch.bucket = static_cast<std::uint32_t>(planned.bucket);
+  batch.ratio = key_ratio(part.grid.height, part.grid.width);
+  batch.picture_height = part.grid.height * config_.downsampling;
+  batch.picture_width = part.grid.width * config_.downsampling;
   batch.caption_length = header.caption_length;
   batch.caption_width = header.caption_width;
   const std::size_t features = std::size_t{header.caption_length} * header.caption_width;
-  batch.latents.resize(n * header.channels * grid_.height * grid_.width);
+  batch.latents.resize(n * header.channels * part.grid.height * part.grid.width);
   batch.captions.resize(config_.half_captions ? 0 : n * features);
   batch.half_captions.resize(config_.half_captions ? n * features : 0);
   for (auto* list : {&batch.len_real, &batch.group, &batch.subgroup, &batch.width, &batch.height})
     list->resize(n);
   batch.drop_caption.resize(n);
   batch.draws.resize(n);
-  const std::uint64_t first_draw = config_.first_draw + steps * config_.global_batch + batch.position;
   for (std::size_t i = 0; i < n; ++i) {
-    batch.draws[i] = order.at(first_draw + i);
+    Draw& draw = batch.draws[i];
+    draw = orders[planned.bucket].at(planned.first_draw + batch.position + i);
+    draw.record += part.shard_first[draw.shard];
     fill_sample(batch, i);
   }
 }

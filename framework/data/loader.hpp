@@ -2,24 +2,33 @@
 // Invariant: the micro-batches that a Loader returns are a pure function of the data set, the configuration
 // and the step: not of the number of threads, of their speed, or of where the run was resumed. Over all ranks
 // they hold exactly the draws of the global batch, each sample with the same caption and drop flag for every
-// number of ranks. Background threads read ahead into a ring of buffers; their errors surface in next(), at
-// the batch where they happened.
+// number of ranks. With aspect buckets every rank's batch of a step is of the same bucket. Background threads
+// read ahead into a ring of buffers; their errors surface in next(), at the batch where they happened.
 
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
+#include "data/batch_plan.hpp"
 #include "data/dataset.hpp"
 #include "data/order.hpp"
 
 namespace tessera::data {
 
+/// Steps that a run made with one size of batch.
+struct EarlierSteps {
+  std::uint64_t global_batch = 0;
+  std::uint64_t steps = 0;
+};
+
 struct LoaderConfig {
   std::int64_t resolution = 0;     ///< nominal side in pixels, one of the data set's
+  bool buckets = false;            ///< batches of one aspect ratio each (BatchPlan); false: there is one only
   std::uint64_t global_batch = 0;  ///< B, samples per step over all ranks
   std::uint64_t micro_batch = 0;   ///< at most this many samples per HostBatch; 0 = the rank's whole share
   std::uint64_t rank = 0;
@@ -29,9 +38,15 @@ struct LoaderConfig {
   std::uint32_t attempt = 0;  ///< likewise
   std::uint64_t first_step = 0;
   std::uint64_t first_draw = 0;  ///< samples that the run drew before first_step: the state to resume from
-  double caption_drop = 0;       ///< probability that a sample's drop flag is set
-  bool half_captions = false;    ///< leave caption features in float16 (HostBatch::half_captions)
-  bool verify = true;            ///< check each record's checksum
+  /// With buckets: the stages that came before, in order. Their samples count in first_draw; the rest of it
+  /// are this stage's. What is not told here is taken to have come in batches of global_batch: then no step
+  /// is lost, but at the change of the batch some records of each bucket (fewer than two batches) come once
+  /// more or less.
+  std::vector<EarlierSteps> earlier{};
+  std::uint32_t downsampling = 1;  ///< picture pixels per latent element along a side (Codec::downsampling)
+  double caption_drop = 0;         ///< probability that a sample's drop flag is set
+  bool half_captions = false;      ///< leave caption features in float16 (HostBatch::half_captions)
+  bool verify = true;              ///< check each record's checksum
   std::uint32_t window_shards = 16;
   std::uint32_t prefetch = 3;  ///< buffers in the ring, the one in use included; at least 2
   std::uint32_t threads = 1;
@@ -45,7 +60,10 @@ struct HostBatch {
   std::uint64_t position = 0;  ///< of the first sample in the global batch; the others follow
   std::size_t samples = 0;     ///< n; the last micro-batch may have fewer than the others
   std::uint32_t channels = 0;
-  Grid grid;
+  Grid grid;                 ///< of the step's bucket: may change from step to step
+  std::uint32_t bucket = 0;  ///< index into Dataset::buckets(); 0 without buckets
+  double ratio = 1;          ///< key_ratio of the grid: the aspect ratio that the model is told
+  std::uint32_t picture_height = 0, picture_width = 0;  ///< of the bucket, pixels
   std::uint32_t caption_length = 0;
   std::uint32_t caption_width = 0;
   std::vector<float> latents;                 ///< [n, C, h, w]
@@ -60,8 +78,9 @@ struct HostBatch {
 
 class Loader {
  public:
-  /// @throws Error when the batch is empty or smaller than the number of ranks, the resolution is missing, or
-  /// the records differ in aspect ratio.
+  /// @throws Error when the batch is empty or smaller than the number of ranks, the resolution is missing,
+  /// the records differ in aspect ratio and buckets are not asked for, or the earlier steps drew more than
+  /// first_draw.
   Loader(std::shared_ptr<const Dataset> dataset, const LoaderConfig& config);
   ~Loader();
   Loader(const Loader&) = delete;
@@ -81,16 +100,26 @@ class Loader {
     bool ready = false;
     std::exception_ptr error;
   };
+  /// The records that batches are made of: an aspect bucket, or the whole data set.
+  struct Part {
+    Grid grid;
+    std::vector<std::uint64_t> shard_records, shard_first;
+  };
+  [[nodiscard]] std::vector<Part> parts() const;
+  void plan();
+  [[nodiscard]] std::vector<DataOrder> orders() const;
   void work();
-  void fill(HostBatch& batch, std::uint64_t task, DataOrder& order) const;
+  void fill(HostBatch& batch, std::uint64_t task, std::vector<DataOrder>& orders) const;
   void fill_sample(HostBatch& batch, std::size_t i) const;
   void fill_caption(HostBatch& batch, std::size_t i, const ShardReader& shard) const;
 
   std::shared_ptr<const Dataset> dataset_;
   LoaderConfig config_;
   std::size_t resolution_;
-  Grid grid_;
-  DrawRange share_;  // of the global batch, from 0
+  std::vector<Part> parts_;
+  std::optional<BatchPlan> plan_;
+  std::uint64_t first_planned_ = 0;  // the plan's number of first_step
+  DrawRange share_;                  // of the global batch, from 0
   std::uint32_t micros_;
 
   std::mutex mutex_;

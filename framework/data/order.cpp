@@ -37,8 +37,11 @@ DrawRange rank_slice(std::uint64_t start, std::uint64_t global_batch, std::uint6
 }
 
 DataOrder::DataOrder(std::vector<std::uint64_t> shard_records, std::uint64_t seed,
-                     std::uint32_t window_shards)
-    : shard_records_(std::move(shard_records)), seed_(seed), window_shards_(std::max(window_shards, 1U)) {
+                     std::uint32_t window_shards, std::uint32_t sequence)
+    : shard_records_(std::move(shard_records)),
+      seed_(seed),
+      window_shards_(std::max(window_shards, 1U)),
+      sequence_(sequence) {
   records_ = std::accumulate(shard_records_.begin(), shard_records_.end(), std::uint64_t{0});
   if (records_ == 0) throw Error("the data set holds no record.", "data", "Name a data set with pictures.");
 }
@@ -47,10 +50,9 @@ void DataOrder::plan(std::uint64_t epoch) {
   const RandomStream stream(RandomKey{.seed = seed_, .purpose = Purpose::data_order, .step = epoch});
   auto plan = std::make_shared<EpochPlan>();
   plan->epoch = epoch;
-  // Position 0 orders the shards; window w permutes with position w + 1.
-  for (const std::uint32_t shard : random_order(stream, 0, shard_records_.size())) {
-    if (shard_records_[shard] > 0) plan->shards.push_back(shard);
-  }
+  // Position 0 orders the shards; window w permutes with position w + 1 of its sequence's own.
+  const std::uint64_t positions = std::uint64_t{sequence_} << 32;
+  plan->shards = random_order(stream, 0, shard_records_.size());
   plan->first.push_back(0);
   for (const std::uint32_t shard : plan->shards)
     plan->first.push_back(plan->first.back() + shard_records_[shard]);
@@ -60,7 +62,7 @@ void DataOrder::plan(std::uint64_t epoch) {
   for (std::size_t w = 0; w <= windows; ++w) plan->window_begin.push_back(w * count / windows);
   for (std::size_t w = 0; w < windows; ++w) {
     const std::uint64_t size = plan->first[plan->window_begin[w + 1]] - plan->first[plan->window_begin[w]];
-    plan->permutations.emplace_back(stream, w + 1, size);
+    plan->permutations.emplace_back(stream, positions + w + 1, size);
   }
   plan_ = std::move(plan);
 }
@@ -70,6 +72,7 @@ Draw DataOrder::at(std::uint64_t draw) {
   if (!plan_ || plan_->epoch != epoch) plan(epoch);
   const std::uint64_t in_epoch = draw % records_;
   const auto& first = plan_->first;
+  // the last of several shards that begin there: the others have no records
   const auto place_of = [&](std::uint64_t n) {
     return static_cast<std::size_t>(std::upper_bound(first.begin(), first.end(), n) - first.begin()) - 1;
   };

@@ -59,8 +59,12 @@ class DataOrder {
   /// @param shard_records  records of each shard; at least one in all.
   /// @param window_shards  shards whose records are mixed with each other; more mix better, and touch more
   /// files.
+  /// @param sequence  tells apart the orders of several parts of the same shards (aspect buckets). These
+  /// permute the shards alike and cut the same windows, so that parts drawn at one pace keep the same files
+  /// in use.
   /// @throws Error when there is no record.
-  DataOrder(std::vector<std::uint64_t> shard_records, std::uint64_t seed, std::uint32_t window_shards = 16);
+  DataOrder(std::vector<std::uint64_t> shard_records, std::uint64_t seed, std::uint32_t window_shards = 16,
+            std::uint32_t sequence = 0);
 
   [[nodiscard]] Draw at(std::uint64_t draw);
   /// Records per epoch.
@@ -69,7 +73,7 @@ class DataOrder {
  private:
   struct EpochPlan {
     std::uint64_t epoch;
-    std::vector<std::uint32_t> shards;      // permuted, empty ones left out
+    std::vector<std::uint32_t> shards;      // permuted
     std::vector<std::uint64_t> first;       // draws of the epoch before each of them, and the total
     std::vector<std::size_t> window_begin;  // indices into shards, and their number
     std::vector<KeyedPermutation> permutations;
@@ -80,6 +84,7 @@ class DataOrder {
   std::uint64_t records_ = 0;
   std::uint64_t seed_;
   std::uint32_t window_shards_;
+  std::uint32_t sequence_;
   std::shared_ptr<const EpochPlan> plan_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <set>
 
 #include "io/file_seal.hpp"
 
@@ -114,6 +115,7 @@ std::vector<ShardBucket> read_buckets(const Hdf5File& file, const ShardHeader& h
   if (grids.size() != counts.size() * resolutions * 2) damaged(file.path(), "its bucket tables disagree");
   std::vector<ShardBucket> buckets(counts.size());
   std::uint64_t total = 0;
+  std::set<std::vector<Grid>> seen;
   for (std::size_t k = 0; k < buckets.size(); ++k) {
     if (counts[k] < 1 || counts[k] > kMany) damaged(file.path(), "a bucket is empty");
     buckets[k].records = static_cast<std::uint64_t>(counts[k]);
@@ -126,6 +128,7 @@ std::vector<ShardBucket> read_buckets(const Hdf5File& file, const ShardHeader& h
       }
       buckets[k].grids.push_back({static_cast<std::uint32_t>(height), static_cast<std::uint32_t>(width)});
     }
+    if (!seen.insert(buckets[k].grids).second) damaged(file.path(), "two of its buckets are the same");
   }
   if (total != records) damaged(file.path(), "its bucket counts do not add up to its records");
   return buckets;

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iomanip>
 #include <map>
 #include <sstream>
+
+#include "data/aspect_buckets.hpp"
 
 namespace tessera::data {
 namespace {
@@ -38,7 +41,29 @@ std::string with_config(const std::string& name, const std::string& config) {
   return config.empty() ? name : name + " " + config;
 }
 
+// Latents are height x width, as everywhere in a shard.
+void print_bucket(std::ostream& out, std::size_t number, std::uint64_t records, std::uint64_t all,
+                  const std::vector<Grid>& grids, const ShardHeader& header) {
+  out << "bucket " << std::left << std::setw(7) << number << std::right << records << " records, "
+      << std::lround(100.0 * static_cast<double>(records) / static_cast<double>(all)) << " %, height / width "
+      << ratio_text(key_ratio(grids.back().height, grids.back().width)) << ";";
+  for (std::size_t r = 0; r < grids.size(); ++r) {
+    out << " " << header.resolutions[r] << " px: " << grids[r].height << "x" << grids[r].width;
+  }
+  out << "\n";
+}
+
 }  // namespace
+
+std::string describe_buckets(const Dataset& dataset) {
+  std::ostringstream out;
+  out << "all shards    " << dataset.records() << " records in " << dataset.shards() << " shards\n";
+  for (std::size_t k = 0; k < dataset.buckets().size(); ++k) {
+    const DatasetBucket& bucket = dataset.buckets()[k];
+    print_bucket(out, k, bucket.records, dataset.records(), bucket.grids, dataset.header());
+  }
+  return out.str();
+}
 
 std::string describe(const ShardReader& shard, std::size_t examples) {
   const ShardHeader& header = shard.header();
@@ -53,13 +78,7 @@ std::string describe(const ShardReader& shard, std::size_t examples) {
       << "captions      " << header.caption_length << " x " << header.caption_width << " float16, "
       << (header.caption_store == CaptionStore::all ? "all positions" : "real positions only") << "\n";
   for (std::size_t k = 0; k < layout.buckets.size(); ++k) {
-    const ShardBucket& bucket = layout.buckets[k];
-    out << "bucket " << k << "      " << bucket.records << " records;";
-    for (std::size_t r = 0; r < header.resolutions.size(); ++r) {
-      out << " " << header.resolutions[r] << " px: " << bucket.grids[r].height << "x"
-          << bucket.grids[r].width;
-    }
-    out << "\n";
+    print_bucket(out, k, layout.buckets[k].records, layout.records, layout.buckets[k].grids, header);
   }
   print_labels(out, shard);
   out << "examples      number, id, original size, [group], captions (real positions)\n";

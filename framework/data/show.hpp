@@ -5,13 +5,16 @@
 #include <cstdint>
 #include <string>
 
-#include "data/shard_reader.hpp"
+#include "data/dataset.hpp"
 
 namespace tessera::data {
 
 /// A shard in lines of text: what made it, sizes, buckets, labels, and the first records with their captions.
 /// @param examples  how many records to list.
 [[nodiscard]] std::string describe(const ShardReader& shard, std::size_t examples = 8);
+
+/// The aspect buckets of a data set over all its shards, a line each: ratio, sizes, records and their share.
+[[nodiscard]] std::string describe_buckets(const Dataset& dataset);
 
 struct ShardStatistics {
   std::uint64_t values = 0;

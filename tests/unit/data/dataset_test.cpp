@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "data/show.hpp"
 #include "unit/data/sample_shards.hpp"
 
 namespace tessera::data {
@@ -137,10 +138,67 @@ TEST(Dataset, MixedAspectRatiosAreTold) {
   const TemporaryFolder folder;
   ShardWriter writer(folder / "s.h5", sample_header());
   writer.add(sample_record(sample_header(), 0));
-  writer.add(sample_record(sample_header(), 1, true));
+  writer.add(sample_record(sample_header(), 1, test::kWide));
   writer.finish();
   const Dataset dataset({folder.path()});
   EXPECT_THROW((void)dataset.common_grid(0), Error);
+}
+
+TEST(Dataset, BucketsSpanShards) {
+  const TemporaryFolder folder;
+  const auto shard = [&](const char* name, const std::vector<std::pair<Grid, int>>& content) {
+    ShardWriter writer(folder / name, sample_header());
+    std::uint64_t number = 0;
+    for (const auto& [shape, count] : content) {
+      for (int i = 0; i < count; ++i) writer.add(sample_record(sample_header(), number++, shape));
+    }
+    writer.finish();
+  };
+  shard("a.h5", {{test::kTall, 2}, {test::kSquare, 3}});
+  shard("b.h5", {{test::kWide, 4}});
+  shard("c.h5", {{test::kWide, 1}, {test::kTall, 5}, {test::kSquare, 2}});
+  const Dataset dataset({folder.path()});
+  ASSERT_EQ(dataset.buckets().size(), 3U);  // ascending by height / width
+  const DatasetBucket &wide = dataset.buckets()[0], &square = dataset.buckets()[1],
+                      &tall = dataset.buckets()[2];
+  EXPECT_EQ(wide.ratio, 0.5);
+  EXPECT_EQ(square.ratio, 1);
+  EXPECT_EQ(tall.ratio, 3);
+  EXPECT_THAT(wide.grids, ElementsAre(Grid{2, 4}, Grid{4, 8}));
+  EXPECT_THAT(tall.grids, ElementsAre(Grid{6, 2}, Grid{12, 4}));
+  EXPECT_EQ(wide.records, 5U);
+  EXPECT_EQ(square.records, 5U);
+  EXPECT_EQ(tall.records, 7U);
+  EXPECT_THAT(wide.shard_records, ElementsAre(0, 4, 1));
+  EXPECT_THAT(square.shard_records, ElementsAre(3, 0, 2));
+  EXPECT_THAT(tall.shard_records, ElementsAre(2, 0, 5));
+  EXPECT_THAT(describe_buckets(dataset),
+              AllOf(HasSubstr("17 records in 3 shards"),
+                    HasSubstr("5 records, 29 %, height / width 0.5; 8 px: 2x4 16 px: 4x8"),
+                    HasSubstr("7 records, 41 %, height / width 3; 8 px: 6x2 16 px: 12x4")));
+  for (const DatasetBucket& bucket : dataset.buckets()) {
+    for (std::size_t s = 0; s < dataset.shards(); ++s) {
+      for (std::uint64_t i = 0; i < bucket.shard_records[s]; ++i) {
+        const RecordInfo info = dataset.reader(s)->info(bucket.shard_first[s] + i);
+        EXPECT_EQ(dataset.layout(s).buckets[info.bucket].grids, bucket.grids);
+      }
+    }
+  }
+}
+
+TEST(Dataset, AspectRatiosMustAgreeInTheirSizes) {
+  const TemporaryFolder folder;
+  ShardHeader header = sample_header();
+  const std::string a = sample_shard(folder, "a.h5", 0, 3, header);
+  Record record = sample_record(header, 5);
+  record.latents[0].grid = {3, 3};  // square too, at the first resolution only
+  record.latents[0].values.resize(27);
+  ShardWriter writer(folder / "b.h5", header);
+  writer.add(record);
+  writer.finish();
+  EXPECT_THAT(refusal({folder.path()}),
+              AllOf(HasSubstr(a), HasSubstr(folder / "b.h5"), HasSubstr("3x3"), HasSubstr("2x2"),
+                    HasSubstr("resolution 8"), HasSubstr("unit")));
 }
 
 TEST(DatasetWriter, CutsShardsBySizeAndNamesThem) {

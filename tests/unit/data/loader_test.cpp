@@ -10,55 +10,19 @@
 #include <set>
 
 #include "data/half.hpp"
-#include "unit/data/sample_shards.hpp"
+#include "unit/data/loaded_samples.hpp"
 
 namespace tessera::data {
 namespace {
 
+using test::collect;
 using test::sample_header;
 using test::sample_record;
 using test::sample_shard;
+using test::Samples;
 using test::TemporaryFolder;
 using testing::AllOf;
 using testing::HasSubstr;
-
-struct Sample {
-  std::vector<float> latent, caption;
-  std::int32_t len_real, group, subgroup, width, height;
-  std::uint8_t drop;
-  Draw draw;
-  bool operator==(const Sample&) const = default;
-};
-
-// Samples of one rank over some steps, keyed by (step, position in the global batch).
-using Samples = std::map<std::pair<std::uint64_t, std::uint64_t>, Sample>;
-
-void collect(const std::shared_ptr<const Dataset>& dataset, const LoaderConfig& config, std::uint64_t steps,
-             Samples& into) {
-  Loader loader(dataset, config);
-  for (std::uint64_t i = 0; i < steps * loader.micro_batches(); ++i) {
-    const HostBatch& batch = loader.next();
-    EXPECT_EQ(batch.step, config.first_step + i / loader.micro_batches());
-    EXPECT_EQ(batch.micro, i % loader.micro_batches());
-    const std::size_t latent = std::size_t{batch.channels} * batch.grid.height * batch.grid.width;
-    const std::size_t caption = std::size_t{batch.caption_length} * batch.caption_width;
-    for (std::size_t s = 0; s < batch.samples; ++s) {
-      const float* features = batch.captions.data() + s * caption;
-      const float* values = batch.latents.data() + s * latent;
-      Sample sample{{values, values + latent},
-                    {features, features + caption},
-                    batch.len_real[s],
-                    batch.group[s],
-                    batch.subgroup[s],
-                    batch.width[s],
-                    batch.height[s],
-                    batch.drop_caption[s],
-                    batch.draws[s]};
-      const bool fresh = into.emplace(std::pair(batch.step, batch.position + s), std::move(sample)).second;
-      EXPECT_TRUE(fresh) << "step " << batch.step << " position " << batch.position + s;
-    }
-  }
-}
 
 class LoaderTest : public testing::Test {
  protected:
@@ -154,6 +118,14 @@ TEST_F(LoaderTest, ResumesFromTheDrawCounter) {
   EXPECT_EQ(resumed, expected);
 }
 
+TEST_F(LoaderTest, AnotherBatchGoesOnAtTheNextDraw) {
+  config_.first_draw = 73;  // after a stage of another batch
+  DataOrder order(dataset_->shard_records(), config_.seed, config_.window_shards);
+  for (const auto& [at, sample] : collected(config_, 5)) {
+    EXPECT_EQ(sample.draw, order.at(73 + at.first * 10 + at.second));
+  }
+}
+
 TEST_F(LoaderTest, HalfCaptionsAreTheStoredBits) {
   config_.half_captions = true;
   Loader halves(dataset_, config_);
@@ -220,6 +192,12 @@ TEST_F(LoaderTest, RefusesImpossibleBatches) {
   config = config_;
   config.global_batch = 0;
   EXPECT_THROW(Loader(dataset_, config), Error);
+}
+
+TEST_F(LoaderTest, OneBucketIsTheDataSetAsItWas) {
+  const Samples expected = collected(config_, 14);
+  config_.buckets = true;
+  EXPECT_EQ(collected(config_, 14), expected);
 }
 
 TEST(LoaderPosterior, DrawsFromTheRecordedDistribution) {

@@ -143,6 +143,38 @@ TEST(DataOrder, PlacesInTheEpochAreUniform) {
   EXPECT_LT(chi2, 27.9);  // 9 degrees of freedom, probability 0.001
 }
 
+TEST(DataOrder, SequencesOverTheSameShardsKeepPaceAndDiffer) {
+  // The shards of a window are the same for all sequences, also where a part has none of its records.
+  std::vector<std::uint64_t> many(24, 60), few(24, 20);
+  few[3] = few[11] = 0;
+  DataOrder a(many, 9, 6, 0), b(few, 9, 6, 1), c(many, 9, 6, 1);
+  for (std::uint64_t window = 0; window < 4; ++window) {
+    std::set<std::uint32_t> of_a;
+    std::vector<Draw> draws_a, draws_c;
+    for (std::uint64_t i = 0; i < 360; ++i) {
+      draws_a.push_back(a.at(window * 360 + i));
+      draws_c.push_back(c.at(window * 360 + i));
+      of_a.insert(draws_a.back().shard);
+    }
+    EXPECT_NE(draws_a, draws_c);
+    for (const Draw& draw : draws_c) EXPECT_TRUE(of_a.contains(draw.shard));
+  }
+  std::set<Sample> drawn;
+  std::uint64_t in_b = 440;  // the second epoch, whose windows are those of a's second epoch
+  for (std::uint64_t window = 0; window < 4; ++window) {
+    std::set<std::uint32_t> of_a;
+    for (std::uint64_t i = 0; i < 360; ++i) of_a.insert(a.at(1440 + window * 360 + i).shard);
+    while (in_b < 880 && of_a.contains(b.at(in_b).shard)) ++in_b;
+  }
+  EXPECT_EQ(in_b, 880U);
+  for (std::uint64_t i = 0; i < 440; ++i) {
+    const Draw draw = b.at(440 + i);
+    ASSERT_LT(draw.record, few[draw.shard]);
+    drawn.emplace(draw.shard, draw.record);
+  }
+  EXPECT_EQ(drawn.size(), 440U);
+}
+
 TEST(DataOrder, RefusesAnEmptyDataSet) {
   EXPECT_THROW(DataOrder({}, 1), Error);
   EXPECT_THROW(DataOrder({0, 0}, 1), Error);

@@ -31,12 +31,17 @@ inline float sample_value(std::uint64_t record, std::uint64_t what, std::uint64_
   return static_cast<float>((record * 7919 + what * 104729 + element * 31) % 2048) / 64.0F - 16.0F;
 }
 
-inline data::Grid sample_grid(const data::ShardHeader& header, std::size_t resolution, bool wide = false) {
+inline constexpr data::Grid kSquare{1, 1}, kWide{1, 2}, kTall{3, 1};
+
+/// @param shape  how often the square's side fits into height and width.
+inline data::Grid sample_grid(const data::ShardHeader& header, std::size_t resolution,
+                              data::Grid shape = kSquare) {
   const auto side = static_cast<std::uint32_t>(header.resolutions[resolution] / 4);
-  return {side, wide ? 2 * side : side};
+  return {shape.height * side, shape.width * side};
 }
 
-inline data::Record sample_record(const data::ShardHeader& header, std::uint64_t number, bool wide = false) {
+inline data::Record sample_record(const data::ShardHeader& header, std::uint64_t number,
+                                  data::Grid shape = kSquare) {
   data::Record record;
   record.id = "picture-" + std::to_string(number);
   record.width = static_cast<std::int32_t>(100 + number);
@@ -44,7 +49,7 @@ inline data::Record sample_record(const data::ShardHeader& header, std::uint64_t
   record.group = static_cast<std::int32_t>(number % 3) - 1;
   record.subgroup = static_cast<std::int32_t>(number % 4) - 1;
   for (std::size_t r = 0; r < header.resolutions.size(); ++r) {
-    data::Record::Latent latent{sample_grid(header, r, wide), {}};
+    data::Record::Latent latent{sample_grid(header, r, shape), {}};
     for (std::uint64_t e = 0; e < header.latent_values(latent.grid); ++e) {
       latent.values.push_back(sample_value(number, r, e));
     }

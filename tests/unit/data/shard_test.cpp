@@ -89,16 +89,17 @@ TEST(Shard, SortsRecordsByAspectBucket) {
   const TemporaryFolder folder;
   const ShardHeader header = sample_header();
   ShardWriter writer(folder / "s.h5", header);
-  for (std::uint64_t i = 0; i < 10; ++i) writer.add(sample_record(header, i, i % 3 == 0));
+  const auto shape = [](std::uint64_t i) { return i % 3 == 0 ? test::kWide : test::kSquare; };
+  for (std::uint64_t i = 0; i < 10; ++i) writer.add(sample_record(header, i, shape(i)));
   writer.finish();
   const auto shard = ShardReader::open(folder / "s.h5");
   ASSERT_EQ(shard->layout().buckets.size(), 2U);
   EXPECT_EQ(shard->layout().buckets[0].records, 6U);  // the square ones
   EXPECT_EQ(shard->layout().buckets[1].records, 4U);
   std::uint64_t place = 0;
-  for (const bool wide : {false, true}) {
+  for (const Grid bucket : {test::kSquare, test::kWide}) {
     for (std::uint64_t i = 0; i < 10; ++i) {
-      if ((i % 3 == 0) == wide) expect_record(*shard, place++, sample_record(header, i, wide));
+      if (shape(i) == bucket) expect_record(*shard, place++, sample_record(header, i, bucket));
     }
   }
 }
