@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 namespace tessera::io {
@@ -55,6 +56,12 @@ struct Image {
     return 3 * (static_cast<std::size_t>(y) * static_cast<std::size_t>(width) + static_cast<std::size_t>(x));
   }
 };
+
+/// Copies an image into another at (left, top). @pre it lies inside.
+inline void paste(Image& canvas, const Image& image, int left, int top) {
+  for (int y = 0; y < image.height; ++y)
+    std::memcpy(canvas.at(left, top + y), image.at(0, y), 3 * static_cast<std::size_t>(image.width));
+}
 
 /// One channel of a straight-alpha colour laid over white, rounded to nearest.
 inline std::uint8_t over_white(unsigned value, unsigned alpha) {

@@ -24,7 +24,8 @@ struct GridOptions {
   std::string title;    ///< drawn above the grid, if not empty
 };
 
-/// Lays the pictures out with their labels under them. Pictures larger than tile_side are kept as they are.
+/// Lays the pictures out with their labels under them; columns have one width, rows the height of their
+/// pictures. Pictures larger than tile_side are kept as they are.
 /// @throws Error if there are no tiles, or a tile has no pixels.
 Image picture_grid(std::span<const Tile> tiles, const GridOptions& options = {});
 

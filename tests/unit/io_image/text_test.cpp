@@ -79,6 +79,18 @@ TEST(Grid, grows_with_the_longest_label_and_the_title) {
   EXPECT_EQ(picture_grid({&brief, 1}, options).height, plain + line_advance + options.gap);
 }
 
+TEST(Grid, rows_are_as_high_as_their_pictures) {
+  const Image wide(64, 16, {0, 255, 0}), tall(16, 64, {255, 0, 0});
+  const std::vector<Tile> tiles{{wide, ""}, {wide, ""}, {tall, ""}, {wide, ""}};
+  GridOptions options;
+  options.columns = 2;
+  const Image grid = picture_grid(tiles, options);
+  ASSERT_EQ(grid.size(), (ImageSize{8 + 2 * 136, 8 + 32 + 8 + 128 + 8}));
+  EXPECT_EQ(grid.at(8, 8 + 31)[0], 0);         // the first, 128 x 32
+  EXPECT_EQ(grid.at(8 + 48, 8 + 40)[1], 0);    // the third, 32 x 128, in the middle of its cell
+  EXPECT_EQ(grid.at(144, 8 + 40 + 48)[0], 0);  // the fourth beside it
+}
+
 TEST(Grid, refuses_nothing_to_show) {
   EXPECT_THROW(picture_grid({}), Error);
   const Tile empty{Image(), "nothing"};
