@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <thread>
 
 #include "base/error.hpp"
+#include "data/aspect_buckets.hpp"
 #include "data/shard_writer.hpp"
 #include "io/resize.hpp"
 
@@ -41,6 +43,14 @@ class Builder {
   Builder(const Source& source, const Encoders& encoders, const BuildOptions& options)
       : source_(source), encoders_(encoders), options_(options) {
     check_sizes();
+    if (options.bucket_unit > 0) {
+      buckets_ = data::aspect_buckets(options.sizes, options.bucket_unit);
+    } else {
+      buckets_.push_back({1, {}});
+      for (const std::int64_t size : options.sizes) {
+        buckets_.front().sizes.push_back({static_cast<int>(size), static_cast<int>(size)});
+      }
+    }
     Labels groups;
     Labels subgroups;
     for (std::size_t i = 0; i < source.size(); ++i) {
@@ -61,6 +71,7 @@ class Builder {
 
   BuildReport build() {
     BuildReport report;
+    std::map<double, std::size_t> in_buckets;
     data::DatasetWriter training(options_.folder, header_, options_.shard_bytes, options_.shard_records);
     std::optional<data::DatasetWriter> held_out;
     for (std::size_t begin = 0; begin < source_.size(); begin += pictures_in_memory) {
@@ -69,7 +80,9 @@ class Builder {
       for (std::size_t i = begin; i < end; ++i) {
         data::Record& record = records_[i - begin];
         const Picture& picture = source_.picture(i);
-        if (picture.held_out) {
+        if (is_too_long(picture)) {
+          ++report.too_long;
+        } else if (picture.held_out) {
           if (!held_out) held_out.emplace(options_.folder + "/held_out", header_, options_.shard_bytes);
           held_out->add(record);
           ++report.held_out;
@@ -80,17 +93,20 @@ class Builder {
             training.add(record);
           }
           report.pictures += times == 0 ? 0 : 1;
+          if (times > 0) ++in_buckets[buckets_[bucket_[i - begin]].ratio];
           report.records += times;
         }
       }
     }
     if (report.records == 0) {
-      throw Error("every picture is held out or has the weight 0, so there is nothing to train on",
-                  options_.folder, "choose a larger subset");
+      throw Error("every picture is held out, too long or has the weight 0, so there is nothing to train on",
+                  options_.folder, "choose a larger subset, or allow longer pictures");
     }
     // Held-out shards first: training shards under their final names then mean a complete data set.
     if (held_out) report.held_out_shards = held_out->finish();
     report.shards = training.finish();
+    report.full_captions = full_captions_;
+    report.buckets.assign(in_buckets.begin(), in_buckets.end());
     return report;
   }
 
@@ -111,9 +127,20 @@ class Builder {
                     "give each size once, smallest first");
       }
     }
+    if (options_.bucket_unit % unit != 0) {
+      throw Error("a unit of " + std::to_string(options_.bucket_unit) +
+                      " pixels for aspect buckets does not suit the codec '" + encoders_.codec.identity() +
+                      "', whose latents stand for " + std::to_string(unit) + " pixels a side",
+                  options_.folder, "give a multiple of " + std::to_string(unit));
+    }
   }
 
-  data::Record record_of(std::size_t index) const {
+  [[nodiscard]] bool is_too_long(const Picture& picture) const {
+    const auto [least, most] = std::minmax(picture.original_width, picture.original_height);
+    return options_.max_ratio > 0 && most > options_.max_ratio * least;
+  }
+
+  data::Record record_of(std::size_t index, const io::Image& pixels, const data::AspectBucket& bucket) {
     const Picture& picture = source_.picture(index);
     data::Record record;
     record.id = picture.id;
@@ -121,11 +148,11 @@ class Builder {
     record.height = picture.original_height;
     record.group = labels_[index].group;
     record.subgroup = labels_[index].subgroup;
-    const io::Image pixels = source_.load(index);
-    for (const std::int64_t size : options_.sizes) {
-      const auto side = static_cast<std::uint32_t>(size / encoders_.codec.downsampling());
-      record.latents.push_back(
-          {{side, side}, encoders_.codec.encode(io::resize_and_crop(pixels, static_cast<int>(size)))});
+    for (const io::ImageSize size : bucket.sizes) {
+      const std::int64_t pixels_per_element = encoders_.codec.downsampling();
+      const data::Grid grid{static_cast<std::uint32_t>(size.height / pixels_per_element),
+                            static_cast<std::uint32_t>(size.width / pixels_per_element)};
+      record.latents.push_back({grid, encoders_.codec.encode(io::resize_and_crop(pixels, size))});
     }
     record.captions.push_back(caption_of(picture.caption));
     if (options_.alternatives) {
@@ -135,21 +162,29 @@ class Builder {
     return record;
   }
 
-  data::Record::Caption caption_of(const std::string& text) const {
+  data::Record::Caption caption_of(const std::string& text) {
     EncodedText encoded = encoders_.text_encoder.encode(text);
+    if (encoded.real_tokens == encoders_.text_encoder.length()) ++full_captions_;
     return {text, static_cast<std::uint32_t>(encoded.real_tokens), std::move(encoded.features)};
   }
 
-  /// Fills records_ with those of the pictures [begin, end), by several threads; the first error is thrown.
+  /// Fills records_ and bucket_ with those of the pictures [begin, end), by several threads; the first error
+  /// is thrown.
   void prepare(std::size_t begin, std::size_t end) {
     records_.assign(end - begin, {});
+    bucket_.assign(end - begin, 0);
     std::atomic<std::size_t> next{begin};
     std::mutex mutex;
     std::exception_ptr error;
     const auto work = [&] {
       try {
         for (std::size_t i = next++; i < end; i = next++) {
-          records_[i - begin] = record_of(i);
+          if (!is_too_long(source_.picture(i))) {
+            const io::Image pixels = source_.load(i);
+            const std::size_t bucket = data::nearest_bucket(buckets_, pixels.height, pixels.width);
+            records_[i - begin] = record_of(i, pixels, buckets_[bucket]);
+            bucket_[i - begin] = bucket;
+          }
           const std::lock_guard lock(mutex);
           if (options_.progress) options_.progress(++done_, source_.size());
         }
@@ -170,8 +205,11 @@ class Builder {
   const Encoders& encoders_;
   const BuildOptions& options_;
   data::ShardHeader header_;
+  std::vector<data::AspectBucket> buckets_;  // one, square, unless aspect buckets are asked for
   std::vector<Label> labels_;
   std::vector<data::Record> records_;
+  std::vector<std::size_t> bucket_;  // of each of records_
+  std::atomic<std::size_t> full_captions_{0};
   std::size_t done_ = 0;
 };
 

@@ -19,7 +19,13 @@ namespace tessera::datasets {
 struct BuildOptions {
   std::string folder;
   std::vector<std::int64_t> sizes{32};  ///< picture sides in pixels, side by side in every record
-  bool alternatives = false;            ///< alternative captions as further captions of a picture
+  /// 0: every picture is cut to a square. Otherwise each goes to the aspect bucket nearest to its shape
+  /// (data/aspect_buckets.hpp), whose sides are multiples of this many pixels: what one patch of the model
+  /// covers.
+  std::int64_t bucket_unit = 0;
+  /// Pictures whose long side is more than this many times the short one are left out and counted; 0 = none.
+  double max_ratio = 0;
+  bool alternatives = false;  ///< alternative captions as further captions of a picture
   data::CaptionStore captions = data::CaptionStore::all;
   io::StoredType latent_type = io::StoredType::f16;
   std::uint64_t shard_bytes = std::uint64_t{1} << 30;
@@ -41,14 +47,19 @@ struct BuildReport {
   std::size_t pictures = 0;  ///< in training shards
   std::size_t records = 0;   ///< of training shards, repeats included
   std::size_t held_out = 0;  ///< pictures kept for evaluation
+  std::size_t too_long = 0;  ///< pictures left out for BuildOptions::max_ratio
+  /// Captions that take every position of the text encoder: longer ones are cut there.
+  std::size_t full_captions = 0;
+  /// Pictures in training shards by aspect bucket, ascending by ratio; one entry for squares.
+  std::vector<std::pair<double, std::size_t>> buckets;
   std::vector<std::string> shards;
   std::vector<std::string> held_out_shards;
 };
 
-/// Resizes (short side, then the central square: recipes M.E.3), encodes and writes every picture of
-/// `source`.
-/// @throws Error when a size does not suit the codec, a picture cannot be read, there is nothing to train on,
-/// the folder already holds shards, or the disk is full.
+/// Resizes so that a picture covers its bucket or the square, cuts out the middle (recipes X.3, M.E.3),
+/// encodes and writes every picture of `source`.
+/// @throws Error when a size or the buckets' unit does not suit the codec, a picture cannot be read, there is
+/// nothing to train on, the folder already holds shards, or the disk is full.
 BuildReport build_shards(const Source& source, const Encoders& encoders, const BuildOptions& options);
 
 }  // namespace tessera::datasets

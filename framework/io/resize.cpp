@@ -120,20 +120,17 @@ Image resize(const Image& image, int width, int height, Filter filter) {
   return done;
 }
 
-ImageSize short_side_size(ImageSize size, int n) {
-  if (n < 1 || size.width < 1 || size.height < 1)
-    throw Error("The short side cannot become " + std::to_string(n) + " pixels.", "resize",
-                "Ask for a side of at least one pixel.");
-  const auto other = [n](int longer, int shorter) {
-    return static_cast<int>(std::int64_t{n} * longer / shorter);
-  };
-  if (size.width <= size.height) return {n, other(size.height, size.width)};
-  return {other(size.width, size.height), n};
-}
-
-Image resize_short_side(const Image& image, int n, Filter filter) {
-  const ImageSize size = short_side_size(image.size(), n);
-  return size == image.size() ? image : resize(image, size.width, size.height, filter);
+ImageSize cover_size(ImageSize size, ImageSize target) {
+  if (size.width < 1 || size.height < 1 || target.width < 1 || target.height < 1)
+    throw Error("A picture of " + std::to_string(size.width) + " x " + std::to_string(size.height) +
+                    " cannot be made to cover " + std::to_string(target.width) + " x " +
+                    std::to_string(target.height) + ".",
+                "resize", "Ask for sides of at least one pixel.");
+  const std::int64_t w = size.width, h = size.height, to_w = target.width, to_h = target.height;
+  // The side that needs the larger factor fits exactly. In whole numbers: where the factors are equal, both
+  // do.
+  if (to_h * w > to_w * h) return {static_cast<int>(w * to_h / h), target.height};
+  return {target.width, static_cast<int>(h * to_w / w)};
 }
 
 int centre_crop_offset(int size, int crop) {
@@ -156,8 +153,9 @@ Image centre_crop(const Image& image, int width, int height) {
   return crop;
 }
 
-Image resize_and_crop(const Image& image, int side, Filter filter) {
-  return centre_crop(resize_short_side(image, side, filter), side, side);
+Image resize_and_crop(const Image& image, ImageSize target, Filter filter) {
+  const ImageSize size = cover_size(image.size(), target);
+  return centre_crop(resize(image, size.width, size.height, filter), target.width, target.height);
 }
 
 Image magnify(const Image& image, int factor) {

@@ -17,20 +17,19 @@ enum class Filter {
 /// @throws Error if the image is empty or a side is not positive.
 Image resize(const Image& image, int width, int height, Filter filter);
 
-/// Size with the short side n and the other int(n * long / short) (recipes X.3). @throws Error if n < 1.
-ImageSize short_side_size(ImageSize size, int n);
-
-/// Resizes so that the short side is n; an image that has that size already is returned unchanged.
-Image resize_short_side(const Image& image, int n, Filter filter);
-
 /// Left or top offset of a centred crop: (size - crop) / 2, halves rounded to even as Python does.
 int centre_crop_offset(int size, int crop);
 
 /// @throws Error if the crop is larger than the image.
 Image centre_crop(const Image& image, int width, int height);
 
-/// The preparation rule of the recipes: short side to `side`, then the central square (M.E.3).
-Image resize_and_crop(const Image& image, int side, Filter filter = Filter::bicubic);
+/// The smallest size of the same aspect that covers `target`: one side equal, the other rounded down (X.3).
+/// @throws Error if a side is not positive.
+ImageSize cover_size(ImageSize size, ImageSize target);
+
+/// The preparation rule of the recipes: resizes so that the picture covers `target`, then cuts out the middle
+/// (X.3). For a square that is short side to `side`, then the central square (M.E.3).
+Image resize_and_crop(const Image& image, ImageSize target, Filter filter = Filter::bicubic);
 
 /// Each pixel becomes factor x factor pixels, for looking at small pictures. @throws Error if factor < 1.
 Image magnify(const Image& image, int factor);

@@ -39,7 +39,7 @@ std::vector<RealPicture> real_pictures(int side) {
   for (const auto& [colour, by_shape] : found) {
     if (by_shape.size() != shapes.size()) continue;
     for (const auto& [shape, index] : by_shape) {
-      pictures.push_back({{colour, std::string(shape)}, io::resize_and_crop(source.load(index), side)});
+      pictures.push_back({{colour, std::string(shape)}, io::resize_and_crop(source.load(index), {side, side})});
     }
   }
   return pictures;

@@ -98,7 +98,7 @@ TEST(EmojiSource, shapes_have_the_colour_of_their_name) {
                {"yellow circle", 1, 1, -1},
                {"black large square", -1, -1, -1}};
   for (const auto& c : cases) {
-    const io::Image small = io::resize_and_crop(all().load(index_of(all(), c.caption)), 32);
+    const io::Image small = io::resize_and_crop(all().load(index_of(all(), c.caption)), {32, 32});
     const std::uint8_t* middle = small.at(16, 16);
     const int sign[] = {c.r, c.g, c.b};
     const int high = std::max({middle[0], middle[1], middle[2]});

@@ -41,13 +41,53 @@ TEST(Resize, keeps_a_flat_picture_flat) {
     EXPECT_EQ(resize(flat, 16, 40, filter), Image(16, 40, {13, 200, 77}));
 }
 
-TEST(Resize, short_side_rule_truncates_the_other_side) {
-  EXPECT_EQ(short_side_size({640, 427}, 256), (ImageSize{383, 256}));
-  EXPECT_EQ(short_side_size({427, 640}, 256), (ImageSize{256, 383}));
-  EXPECT_EQ(short_side_size({333, 500}, 256), (ImageSize{256, 384}));
-  EXPECT_EQ(short_side_size({1000, 37}, 256), (ImageSize{6918, 256}));
-  EXPECT_EQ(short_side_size({100, 100}, 256), (ImageSize{256, 256}));
-  EXPECT_THROW(short_side_size({100, 100}, 0), Error);
+TEST(Resize, cover_rule_truncates_the_other_side) {
+  // squares: the short side fits
+  EXPECT_EQ(cover_size({640, 427}, {256, 256}), (ImageSize{383, 256}));
+  EXPECT_EQ(cover_size({427, 640}, {256, 256}), (ImageSize{256, 383}));
+  EXPECT_EQ(cover_size({333, 500}, {256, 256}), (ImageSize{256, 384}));
+  EXPECT_EQ(cover_size({1000, 37}, {256, 256}), (ImageSize{6918, 256}));
+  EXPECT_EQ(cover_size({100, 100}, {256, 256}), (ImageSize{256, 256}));
+  // other shapes: the side that needs the larger factor fits, be it the longer one
+  EXPECT_EQ(cover_size({640, 427}, {304, 208}), (ImageSize{311, 208}));
+  EXPECT_EQ(cover_size({640, 427}, {320, 192}), (ImageSize{320, 213}));
+  EXPECT_EQ(cover_size({300, 600}, {32, 64}), (ImageSize{32, 64}));
+  EXPECT_THROW(cover_size({100, 100}, {0, 8}), Error);
+  EXPECT_THROW(cover_size({100, 0}, {8, 8}), Error);
+}
+
+TEST(Resize, cover_never_leaves_a_gap) {
+  for (int w = 1; w <= 40; ++w)
+    for (int h = 1; h <= 40; ++h)
+      for (const ImageSize target : {ImageSize{16, 16}, ImageSize{8, 32}, ImageSize{31, 9}}) {
+        const ImageSize size = cover_size({w, h}, target);
+        ASSERT_GE(size.width, target.width);
+        ASSERT_GE(size.height, target.height);
+        ASSERT_TRUE(size.width == target.width || size.height == target.height);
+      }
+}
+
+TEST(Resize, covered_buckets_equal_pillow_in_every_bit) {
+  // Pillow 13.0: resize((w, h), BICUBIC), then crop() with Python's round() for the offsets.
+  const struct {
+    ImageSize target;
+    std::uint64_t hash;
+  } cases[] = {
+      {{56, 24}, 0x9381e936302a8bb2u},    // through 56 x 35
+      {{24, 56}, 0xdbfa6944b2d7b3d9u},    // through 88 x 56
+      {{44, 24}, 0xd720141dbd1364ecu},    // through 44 x 27
+      {{64, 64}, 0x09624aa622809211u},    // through 100 x 64
+      {{176, 88}, 0x7be4f74352a6fbd7u},   // through 176 x 111
+      {{304, 208}, 0x6f3c7e772dfcf201u},  // through 327 x 208
+      {{208, 304}, 0x59422d1caa219b81u},  // through 479 x 304
+      {{352, 176}, 0x9a30c0ec2f2042c0u},  // through 352 x 223
+      {{248, 176}, 0x2e52a07a4ee20572u},  // through 277 x 176
+      {{496, 128}, 0x2ddd80dd37c9dc2eu},  // through 496 x 314
+  };
+  const Image source = noise(320, 203, 7);
+  for (const auto& c : cases)
+    EXPECT_EQ(hash_of(resize_and_crop(source, c.target)), c.hash)
+        << c.target.width << " x " << c.target.height;
 }
 
 TEST(Resize, crop_offset_rounds_halves_to_even) {
@@ -69,7 +109,7 @@ TEST(Resize, crop_takes_the_middle) {
     for (int x = 0; x < 2; ++x)
       for (int c = 0; c < 3; ++c) EXPECT_EQ(crop.at(x, y)[c], source.at(x + 2, y + 2)[c]);
   EXPECT_THROW(centre_crop(source, 8, 2), Error);
-  EXPECT_EQ(resize_and_crop(noise(50, 31, 2), 16).size(), (ImageSize{16, 16}));
+  EXPECT_EQ(resize_and_crop(noise(50, 31, 2), {16, 16}).size(), (ImageSize{16, 16}));
 }
 
 TEST(Resize, refuses_empty_pictures_and_sides) {

@@ -5,10 +5,12 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <array>
 #include <filesystem>
 #include <map>
 
 #include "base/error.hpp"
+#include "data/aspect_buckets.hpp"
 #include "data/half.hpp"
 #include "data/shard_reader.hpp"
 #include "io/resize.hpp"
@@ -101,7 +103,7 @@ TEST_F(ShardBuilderTest, records_hold_what_the_source_said) {
   EXPECT_EQ(shard->caption_text(1, 0), "caption 1");
   for (const std::size_t r : {std::size_t{0}, std::size_t{1}}) {
     const int side = r == 0 ? 4 : 8;
-    const std::vector<float> expected = codec_->encode(io::resize_and_crop(source.load(1), side));
+    const std::vector<float> expected = codec_->encode(io::resize_and_crop(source.load(1), {side, side}));
     std::vector<float> latent(expected.size());
     shard->read_latent(1, r, latent.data());
     for (std::size_t k = 0; k < latent.size(); ++k) {
@@ -159,6 +161,117 @@ TEST_F(ShardBuilderTest, alternatives_and_shards_of_a_size) {
   EXPECT_EQ(last->info(0).captions, 2U);
   EXPECT_EQ(last->caption_text(0, 0).substr(0, 7), "caption");
   EXPECT_EQ(last->caption_text(0, 1).substr(0, 5), "other");
+}
+
+/// Pictures of given sizes, a gradient from left to right and from top to bottom.
+class Shapes : public Source {
+ public:
+  explicit Shapes(const std::vector<io::ImageSize>& sizes) {
+    for (const io::ImageSize size : sizes) {
+      Picture picture;
+      picture.id = std::to_string(size.width) + "x" + std::to_string(size.height);
+      picture.caption = "a picture " + picture.id;
+      picture.original_width = size.width;
+      picture.original_height = size.height;
+      pictures_.push_back(picture);
+    }
+  }
+  std::string name() const override { return "shapes"; }
+  std::size_t size() const override { return pictures_.size(); }
+  const Picture& picture(std::size_t index) const override { return pictures_.at(index); }
+  io::Image load(std::size_t index) const override {
+    io::Image image(picture(index).original_width, picture(index).original_height);
+    for (int y = 0; y < image.height; ++y) {
+      for (int x = 0; x < image.width; ++x) {
+        image.at(x, y)[0] = static_cast<std::uint8_t>(255 * x / image.width);
+        image.at(x, y)[1] = static_cast<std::uint8_t>(255 * y / image.height);
+      }
+    }
+    return image;
+  }
+
+ private:
+  std::vector<Picture> pictures_;
+};
+
+TEST_F(ShardBuilderTest, buckets_keep_the_aspect_ratio_at_every_size) {
+  options_.sizes = {16, 32};
+  options_.bucket_unit = 4;
+  options_.max_ratio = 4;
+  const Shapes source(
+      {{60, 60}, {90, 40}, {40, 90}, {300, 100}, {45, 40}, {401, 100}, {100, 401}, {400, 100}});
+  const BuildReport report = build(source);
+  EXPECT_EQ(report.records, 6U);
+  EXPECT_EQ(report.too_long, 2U);  // 401 : 100 either way; 400 : 100 is kept
+  const auto shard = data::ShardReader::open(report.shards[0]);
+  // at 32 pixels with a unit of 4, height x width of the bucket nearest to the picture's ratio
+  const std::map<std::string, std::array<std::uint32_t, 4>> expected{
+      {"60x60", {16, 16, 32, 32}},  {"90x40", {12, 24, 20, 48}}, {"40x90", {24, 12, 48, 20}},
+      {"300x100", {8, 28, 20, 56}}, {"45x40", {16, 20, 32, 36}}, {"400x100", {8, 32, 16, 64}}};
+  std::map<double, std::size_t> counts;
+  for (std::uint64_t i = 0; i < shard->records(); ++i) {
+    const data::RecordInfo info = shard->info(i);
+    const std::string id(info.id);
+    const auto& grids = shard->layout().buckets[info.bucket].grids;
+    const auto& wanted = expected.at(id);
+    EXPECT_EQ(grids[1], (data::Grid{wanted[2], wanted[3]})) << id;
+    ++counts[data::key_ratio(grids[1].height, grids[1].width)];
+    EXPECT_EQ(id, std::to_string(info.width) + "x" + std::to_string(info.height));
+    std::size_t index = 0;
+    while (source.picture(index).id != id) ++index;
+    for (const std::size_t r : {std::size_t{0}, std::size_t{1}}) {
+      const io::ImageSize size{static_cast<int>(grids[r].width), static_cast<int>(grids[r].height)};
+      const std::vector<float> whole = codec_->encode(io::resize_and_crop(source.load(index), size));
+      std::vector<float> latent(whole.size());
+      shard->read_latent(i, r, latent.data());
+      for (std::size_t k = 0; k < latent.size(); ++k) {
+        ASSERT_EQ(latent[k], data::float_from_half(data::half_from_float(whole[k])));
+      }
+    }
+  }
+  EXPECT_EQ(report.buckets, (std::vector<std::pair<double, std::size_t>>(counts.begin(), counts.end())));
+}
+
+TEST_F(ShardBuilderTest, without_a_limit_the_longest_pictures_stay) {
+  options_.sizes = {32};
+  options_.bucket_unit = 8;
+  const BuildReport report = build(Shapes({{900, 100}, {100, 900}}));
+  EXPECT_EQ(report.records, 2U);
+  EXPECT_EQ(report.too_long, 0U);
+  EXPECT_EQ(report.buckets, (std::vector<std::pair<double, std::size_t>>{{0.25, 1}, {4, 1}}));
+}
+
+TEST_F(ShardBuilderTest, squares_may_have_a_limit_too) {
+  options_.max_ratio = 2;
+  const BuildReport report = build(Shapes({{20, 10}, {21, 10}, {10, 21}, {10, 10}}));
+  EXPECT_EQ(report.records, 2U);
+  EXPECT_EQ(report.too_long, 2U);
+  options_.folder = (folder_ / "none").string();
+  EXPECT_THROW(build(Shapes({{21, 10}})), Error);
+}
+
+TEST_F(ShardBuilderTest, full_captions_are_counted) {
+  class Words : public Colours {
+   public:
+    Words() : Colours(1) { picture_.original_width = picture_.original_height = 8; }
+    const Picture& picture(std::size_t) const override { return picture_; }
+    void say(const std::string& caption) { picture_.caption = caption; }
+
+   private:
+    Picture picture_;
+  };
+  Words source;
+  source.say("three words only");
+  EXPECT_EQ(build(source).full_captions, 0U);
+  options_.folder = (folder_ / "more").string();
+  source.say("red heart and green apple");  // the encoder takes four words
+  EXPECT_EQ(build(source).full_captions, 1U);
+}
+
+TEST_F(ShardBuilderTest, buckets_must_suit_the_sizes) {
+  options_.sizes = {30};
+  options_.bucket_unit = 4;
+  EXPECT_THROW(build(Shapes({{20, 10}})), Error);
 }
 
 TEST_F(ShardBuilderTest, threads_change_nothing) {
