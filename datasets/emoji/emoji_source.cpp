@@ -8,6 +8,7 @@
 #include "datasets/emoji/annotations.hpp"
 #include "datasets/emoji/emoji_list.hpp"
 #include "datasets/emoji/lists.hpp"
+#include "io/resize.hpp"
 
 namespace tessera::datasets::emoji {
 namespace {
@@ -50,7 +51,8 @@ EmojiSource::EmojiSource(const Options& options) : renderer_(options.font) {
     read_annotations(options.annotations, annotations);
     read_annotations(options.annotations_derived, annotations);
   }
-  const io::ImageSize size = renderer_.bitmap_size();
+  io::ImageSize size = renderer_.bitmap_size();
+  if (options.square) size.width = size.height = std::min(size.width, size.height);
   for (const Entry& entry : entries) {
     if (entry.skin_tone && !options.skin_tones) continue;
     if (subset && !subset->contains(entry)) continue;
@@ -74,6 +76,13 @@ EmojiSource::EmojiSource(const Options& options) : renderer_(options.font) {
   if (pictures_.empty())
     throw Error("The font draws none of the chosen emoji.", options.font.string(),
                 "Give NotoColorEmoji.ttf of the Debian package fonts-noto-color-emoji.");
+}
+
+io::Image EmojiSource::load(std::size_t index) const {
+  const io::Image bitmap = renderer_.draw(glyphs_.at(index));
+  const Picture& about = pictures_.at(index);
+  return io::centre_crop(bitmap, std::min(bitmap.width, about.original_width),
+                         std::min(bitmap.height, about.original_height));
 }
 
 std::vector<LeftOut> EmojiSource::left_out() const {

@@ -39,6 +39,22 @@ const std::set<std::string>& held_out_captions() {
   return captions;
 }
 
+const std::vector<CaptionPair>& held_out_pairs() {
+  static const std::vector<CaptionPair> pairs = [] {
+    std::vector<CaptionPair> list;
+    for_each_rule(texts::held_out_pairs, [&list](std::string_view line, std::size_t number) {
+      static constexpr std::string_view separator = " + ";
+      const auto at = line.find(separator);
+      if (at == std::string_view::npos)
+        throw Error("'" + std::string(line) + "' is not a pair of captions.",
+                    "held_out_pairs.txt:" + std::to_string(number), "Write 'caption + caption'.");
+      list.emplace_back(line.substr(0, at), line.substr(at + separator.size()));
+    });
+    return list;
+  }();
+  return pairs;
+}
+
 std::vector<std::string> subset_names() {
   std::vector<std::string> names;
   for (const auto& [name, text] : subset_texts()) names.push_back(name);

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "datasets/emoji/emoji_list.hpp"
@@ -14,6 +15,12 @@ namespace tessera::datasets::emoji {
 
 /// The base captions of held_out.txt: never trained on.
 const std::set<std::string>& held_out_captions();
+
+/// Two captions in the order of the file.
+using CaptionPair = std::pair<std::string, std::string>;
+
+/// held_out_pairs.txt: no training picture shows both, in any order or arrangement.
+const std::vector<CaptionPair>& held_out_pairs();
 
 /// Names of the committed subsets (subsets/*.txt), in alphabetical order; "all" is not among them.
 std::vector<std::string> subset_names();

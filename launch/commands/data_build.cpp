@@ -5,9 +5,12 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <thread>
 
+#include "data/aspect_buckets.hpp"
+#include "datasets/emoji/composed_source.hpp"
 #include "datasets/emoji/emoji_source.hpp"
 #include "datasets/emoji/lists.hpp"
 #include "datasets/folder/folder_source.hpp"
@@ -27,6 +30,17 @@ void add_build_options(std::vector<Option>& options, const std::string& size_hel
       {"--out", Option::Takes::one, "DIR", "Folder for the shards; held-out pictures go to DIR/held_out.",
        true},
       {"--size", Option::Takes::each, "N[,N]", size_help},
+      {"--buckets", Option::Takes::nothing, "",
+       "Keep aspect ratios: each picture goes to the nearest of PixArt's 40 buckets, scaled to the size, and "
+       "only "
+       "what its shape does not cover is cut off. Else all are cut to squares."},
+      {"--unit", Option::Takes::one, "PIXELS",
+       "Sides of buckets are multiples of this: the codec's downsampling times the model's patch (default "
+       "twice "
+       "the downsampling, at least 4)."},
+      {"--max-ratio", Option::Takes::one, "X",
+       "Leave out pictures whose long side is more than X times the short one; 0 for none (default 4 with "
+       "--buckets, else 0)."},
       {"--alternatives", Option::Takes::nothing, "",
        "Keep alternative captions too; training draws one of a picture's captions each time."},
       {"--store", Option::Takes::one, "WHICH",
@@ -41,8 +55,13 @@ void add_build_options(std::vector<Option>& options, const std::string& size_hel
   options.insert(options.end(), encoders.begin(), encoders.end());
 }
 
-BuildOptions build_options(const Arguments& arguments, const std::string& command) {
+/// @param buckets  whether the command works in aspect buckets.
+BuildOptions build_options(const Arguments& arguments, const std::string& command, bool buckets) {
   BuildOptions options;
+  options.max_ratio = arguments.number("--max-ratio", buckets ? 4 : 0, 0, 1e6);
+  if (arguments.has("--unit") && !buckets) {
+    throw usage_error("--unit is about aspect buckets", command, "add --buckets.");
+  }
   options.folder = arguments.text("--out");
   options.sizes = arguments.integers("--size", {32}, 1, 65536);
   options.alternatives = arguments.has("--alternatives");
@@ -90,21 +109,45 @@ std::map<std::string, std::size_t> repeats_of(const Arguments& arguments, const 
   return repeats;
 }
 
+void print_buckets(const datasets::BuildReport& report) {
+  std::cout << "pictures by height / width:";
+  const char* separator = " ";
+  for (const auto& [ratio, pictures] : report.buckets) {
+    std::cout << separator << data::ratio_text(ratio) << " " << pictures;
+    separator = ", ";
+  }
+  std::cout << "\n";
+}
+
 ExitCode build(const Arguments& arguments, const std::string& command, const datasets::Source& source,
-               const BuildOptions& options) {
+               BuildOptions options, bool buckets) {
   const Registry registry = Registry::with_installed_plugins();
   EncoderChoice choice(arguments, registry, command);
   const auto codec = choice.make_codec();
   const auto text_encoder = choice.make_text_encoder();
+  if (buckets) {
+    options.bucket_unit =
+        arguments.integer("--unit", std::max<std::int64_t>(4, 2 * codec->downsampling()), 1, 65536);
+  }
   const datasets::BuildReport report = datasets::build_shards(source, {*codec, *text_encoder}, options);
   std::cout << report.pictures << " pictures in " << report.records << " records, " << report.shards.size()
             << (report.shards.size() == 1 ? " shard in " : " shards in ") << options.folder << "\n";
+  if (buckets) print_buckets(report);
   if (report.held_out > 0) {
     std::cout << report.held_out << " pictures held out, never trained on: " << options.folder
               << "/held_out\n";
   }
   for (const datasets::LeftOut& left_out : source.left_out()) {
     std::cout << left_out.count << " left out: " << left_out.reason << "\n";
+  }
+  if (report.too_long > 0) {
+    std::cout << report.too_long << " left out: long side more than " << options.max_ratio
+              << " times the short one (--max-ratio)\n";
+  }
+  if (report.full_captions > 0) {
+    std::cout << report.full_captions << " captions take all " << text_encoder->length()
+              << " positions of the text encoder: longer ones are cut there. Raise its length if words are "
+                 "lost.\n";
   }
   std::cout << "look at them: tessera data show " << report.shards.front() << " --out contact.png\n";
   return ExitCode::done;
@@ -117,9 +160,26 @@ ExitCode build_emoji(const Arguments& arguments) {
   wanted.skin_tones = arguments.has("--skin-tones");
   wanted.alternatives = arguments.has("--alternatives");
   if (arguments.has("--font")) wanted.font = arguments.text("--font");
-  const datasets::emoji::EmojiSource source(wanted);
+  const bool composing = arguments.has("--compose");
+  const bool buckets = composing || arguments.has("--buckets");
+  wanted.square = buckets;
+  for (const char* option : {"--compose-only", "--compose-seed"}) {
+    if (arguments.has(option) && !composing) {
+      throw usage_error(std::string(option) + " is about composed pictures", command, "add --compose N.");
+    }
+  }
+  const datasets::emoji::EmojiSource emoji(wanted);
+  std::optional<datasets::emoji::ComposedSource> composed;
+  if (composing) {
+    composed.emplace(emoji,
+                     datasets::emoji::CompositionOptions{
+                         .count = static_cast<std::size_t>(arguments.integer("--compose", 0, 1, 100'000'000)),
+                         .seed = static_cast<std::uint64_t>(arguments.integer("--compose-seed", 0, 0)),
+                         .singles = !arguments.has("--compose-only")});
+  }
+  const datasets::Source& source = composed ? static_cast<const datasets::Source&>(*composed) : emoji;
 
-  BuildOptions options = build_options(arguments, command);
+  BuildOptions options = build_options(arguments, command, buckets);
   // A subset is a list of captions and subgroups; its pictures are found by building its source once more.
   std::map<std::string, std::size_t> times;
   for (const auto& [subset, n] : repeats_of(arguments, command)) {
@@ -133,7 +193,7 @@ ExitCode build_emoji(const Arguments& arguments) {
     const auto found = times.find(picture.id);
     return found == times.end() ? std::size_t{1} : found->second;
   };
-  return build(arguments, command, source, options);
+  return build(arguments, command, source, options, buckets);
 }
 
 ExitCode build_folder(const Arguments& arguments) {
@@ -147,7 +207,8 @@ ExitCode build_folder(const Arguments& arguments) {
   wanted.alternatives = arguments.has("--alternatives");
   const datasets::folder::FolderSource source(wanted);
 
-  BuildOptions options = build_options(arguments, command);
+  const bool buckets = arguments.has("--buckets");
+  BuildOptions options = build_options(arguments, command, buckets);
   options.alternatives = options.alternatives || wanted.caption_fields.size() > 1;
   const std::map<std::string, std::size_t> times = repeats_of(arguments, command);
   std::set<std::string> groups;
@@ -162,7 +223,7 @@ ExitCode build_folder(const Arguments& arguments) {
     const auto found = times.find(picture.group);
     return found == times.end() ? std::size_t{1} : found->second;
   };
-  return build(arguments, command, source, options);
+  return build(arguments, command, source, options, buckets);
 }
 
 std::string subsets_text() {
@@ -179,12 +240,22 @@ Command build_emoji_command() {
   table.summary = "make shards from Debian's emoji and their names";
   table.details =
       "Pictures of the font Noto Color Emoji, captioned with their Unicode names; needs the Debian packages "
-      "fonts-noto-color-emoji, unicode-data and unicode-cldr-core. A fixed list of captions is held out.";
+      "fonts-noto-color-emoji, unicode-data and unicode-cldr-core. A fixed list of captions is held out. "
+      "With "
+      "--compose there are also pictures of two or three emoji, \"red heart and green apple\" from left to "
+      "right "
+      "or \"red heart above green apple\" from top to bottom, wide, tall and square; a fixed list of pairs "
+      "is held "
+      "out. Their captions have up to eleven words and more: give the text encoder the length for them.";
   table.options = {
       {"--subset", Option::Takes::one, "NAME", subsets_text()},
       {"--repeat", Option::Takes::each, "SUBSET=N",
        "Write the pictures of a subset N times: they are drawn N times as often. Repeatable."},
       {"--skin-tones", Option::Takes::nothing, "", "Also the variants with skin tones."},
+      {"--compose", Option::Takes::one, "N",
+       "Also N pictures composed of two or three emoji of the subset; implies --buckets."},
+      {"--compose-only", Option::Takes::nothing, "", "Leave the single emoji out."},
+      {"--compose-seed", Option::Takes::one, "N", "Chooses the compositions (default 0)."},
       {"--font", Option::Takes::one, "FILE", "Another font with colour bitmaps."},
   };
   add_build_options(table.options, "Picture sides, kept side by side (default 32).");
@@ -193,6 +264,9 @@ Command build_emoji_command() {
        "A small set at two resolutions in which coloured shapes come up four times as often."},
       {"tessera data build emoji --out data/quickstart --config configs/demo/quickstart.toml",
        "Encoded as that run wants it."},
+      {"tessera data build emoji --out data/pairs --subset quickstart --compose 6000 --set "
+       "text_encoder.length=16",
+       "Single emoji and six thousand compositions in aspect buckets."},
   };
   return {std::move(table), build_emoji, {}};
 }
@@ -205,7 +279,9 @@ Command build_folder_command() {
       "Pictures are PNG or JPEG. The captions file is CSV with the columns image and caption, or JSON lines "
       "{\"image\": ..., \"caption\": ...}; optional: group, subgroup, held_out, in JSON "
       "alternative_captions. "
-      "The short side is resized to the size (bicubic, antialiased), then the central square is cut out.";
+      "A picture is resized (bicubic, antialiased) so that it covers the square of the size, or with "
+      "--buckets the "
+      "bucket nearest to its shape; then the middle is cut out.";
   table.options = {
       {"--images", Option::Takes::one, "DIR", "The folder that image names are relative to.", true},
       {"--captions", Option::Takes::one, "FILE",
@@ -224,6 +300,8 @@ Command build_folder_command() {
       {"tessera data build folder --images photos --captions dense.jsonl --caption-field "
        "caption,dense_caption --out data/photos",
        "Original captions and those that 'tessera data caption' made, half and half."},
+      {"tessera data build folder --images photos --out data/photos --size 256,512 --buckets --unit 16",
+       "In aspect buckets, for a model that covers 16 pixels with one patch."},
   };
   return {std::move(table), build_folder, {}};
 }

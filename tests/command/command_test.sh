@@ -69,6 +69,12 @@ TOML
 expect 0 "pictures held out" "$tessera" data build emoji --config "$quick" --subset shapes --size 16,32 --out data
 expect 0 "purple heart" "$tessera" data show data/held_out --examples 100
 expect 0 "contact sheet" "$tessera" data show data --verify --out contact.png
+expect 0 "0.36 10, 0.5 10, 1 65, 2 10, 2.8 10" "$tessera" data build emoji --config "$quick" --subset shapes \
+  --size 16,32 --compose 60 --set text_encoder.length=16 --shard-records 40 --out pairs
+expect 0 "10 records, 10 %, height / width 0.5" "$tessera" data show pairs --verify --out pairs.png
+expect 0 "red heart above blue square" "$tessera" data show pairs/held_out --examples 1000
+expect 0 "captions take all 8 positions" "$tessera" data build emoji --config "$quick" --subset shapes \
+  --compose 60 --compose-only --out short
 expect 0 "The run is complete" "${two[@]}" train "$quick" short.toml --out run
 expect 0 "The run is complete" "${two[@]}" train "$quick" short.toml --out run --resume
 [ -s run/samples/step-00000008.png ] || { echo "FAILED: no sample grid"; failures=$((failures + 1)); }
@@ -150,6 +156,8 @@ done
 # usage: 2
 expect 2 "Did you mean 'train'" "$tessera" trian
 expect 2 "Did you mean '--out'" "$tessera" data build emoji --uot x
+expect 2 "Add --buckets" "$tessera" data build emoji --unit 8 --out x
+expect 2 "Add --compose N" "$tessera" data build emoji --compose-only --out x
 expect 2 "CONFIG is missing" "${two[@]}" train
 expect_once "CONFIG is missing"
 expect 2 "--checkpoint FILE is missing" "$tessera" sample --prompt x
@@ -172,6 +180,8 @@ expect 1 "Did you mean 'ddim'" "${two[@]}" sample --checkpoint run --sampler dim
 expect_once "Did you mean 'ddim'"
 expect 1 "Did you mean 'eta'" "$tessera" sample --checkpoint run --sampler ddim --set sampler.etta=1
 expect 1 "already holds the shard" "$tessera" data build emoji --config "$quick" --subset shapes --out data
+expect 1 "no multiple of the unit" "$tessera" data build emoji --subset shapes --size 30 --buckets --out x
+expect 1 "cannot be composed" "$tessera" data build emoji --subset shapes --compose 100000 --out x
 head -c 100000 run/checkpoints/step-00000008.h5 >cut.h5
 expect 1 "cut.h5" "$tessera" checkpoint verify cut.h5
 expect 1 "cut.h5" "${two[@]}" sample --checkpoint cut.h5 --prompt x
