@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -69,6 +70,9 @@ struct Description {
 /// Checks the seal and reads the description. Main thread only (HDF5), no MPI.
 /// @throws Error when the file is missing, damaged, or no checkpoint.
 [[nodiscard]] Description describe(const std::filesystem::path& file);
+/// 16 hexadecimal digits that tell two checkpoints apart: of the stage, the configuration, and the name,
+/// shape and checksum of every tensor. Reads nothing.
+[[nodiscard]] std::string digest(const Description& description);
 /// describe(), and every tensor against its checksum.
 Description verify(const std::filesystem::path& file);
 
@@ -91,9 +95,21 @@ enum class Weights : std::uint8_t {
   average,   ///< an Error when the file has none
   preferred  ///< the average when it is active, else the trained ones
 };
+/// @throws Error when `name` is none of the three.
+[[nodiscard]] Weights weights_named(const std::string& name);
+/// Whether the average is meant. @throws Error when it is asked for and the file has none.
+[[nodiscard]] bool takes_average(const Description& description, const std::filesystem::path& file,
+                                 Weights which);
+/// The tensors of these weights, by parameter. What is not trained has no average and comes from the model.
+/// @throws Error when the file has no such weights.
+[[nodiscard]] std::map<std::string, TensorEntry> weights_in(const Description& description,
+                                                            const std::filesystem::path& file, Weights which);
 /// Fills the values of a materialised store, and its compute copy, for sampling. What is not trainable has
 /// no average and comes from the model. No MPI: every process reads the file by itself.
 Description load_weights(const std::filesystem::path& file, nn::ParameterStore& store,
                          Weights which = Weights::preferred);
+
+/// One tensor on the host, in its stored type. No MPI. @throws Error when its checksum does not match.
+[[nodiscard]] Tensor read_tensor(const std::filesystem::path& file, const TensorEntry& entry);
 
 }  // namespace tessera::checkpoint

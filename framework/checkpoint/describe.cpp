@@ -1,4 +1,7 @@
 #include <algorithm>
+#include <array>
+#include <cinttypes>
+#include <cstdio>
 
 #include "checkpoint/checkpoint.hpp"
 #include "checkpoint/tensor_parts.hpp"
@@ -84,6 +87,18 @@ Description describe(const std::filesystem::path& path) {
   }
   result.file_bytes = io::File::open_read(path.string()).size();
   return result;
+}
+
+std::string digest(const Description& description) {
+  const RunState& state = description.state;
+  std::string text = state.config + state.stage_name + std::to_string(state.global_step);
+  for (const TensorEntry& entry : description.tensors) {
+    text += "\n" + entry.name + " " + name_of(entry.type) + " " + std::to_string(entry.crc);
+    for (const std::int64_t extent : entry.shape) text += " " + std::to_string(extent);
+  }
+  std::array<char, 17> digits{};
+  std::snprintf(digits.data(), digits.size(), "%016" PRIx64, hash_text(text));
+  return digits.data();
 }
 
 Description verify(const std::filesystem::path& path) {

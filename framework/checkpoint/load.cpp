@@ -106,14 +106,38 @@ void load(const Description& description, const std::filesystem::path& path, con
   compare(path, entries, whole_checksums(parts, tensors, element_bytes, sharers));
 }
 
-Description load_weights(const std::filesystem::path& path, nn::ParameterStore& store, Weights which) {
-  Description description = describe(path);
+Weights weights_named(const std::string& name) {
+  if (name == "trained") return Weights::trained;
+  if (name == "average") return Weights::average;
+  if (name == "preferred") return Weights::preferred;
+  throw Error("there are no weights of the kind '" + name + "'.", {}, "Use trained, average or preferred.");
+}
+
+bool takes_average(const Description& description, const std::filesystem::path& file, Weights which) {
   const bool has_average = description.has_group("average") && description.state.average_active;
   if (which == Weights::average && !has_average) {
-    throw Error("this checkpoint has no running average of the weights.", path.string(),
-                "Sample with the trained weights, or train a stage with ema_smoothing.");
+    throw Error("this checkpoint has no running average of the weights.", file.string(),
+                "Take the trained weights, or train a stage with ema_smoothing.");
   }
-  const bool average = which != Weights::trained && has_average;
+  return which != Weights::trained && has_average;
+}
+
+std::map<std::string, TensorEntry> weights_in(const Description& description,
+                                              const std::filesystem::path& file, Weights which) {
+  std::map<std::string, TensorEntry> weights;
+  const auto take = [&](const std::string& group) {
+    for (const TensorEntry& entry : description.tensors) {
+      if (entry.name.starts_with(group)) weights[entry.name.substr(group.size())] = entry;
+    }
+  };
+  take("model/");
+  if (takes_average(description, file, which)) take("average/");
+  return weights;
+}
+
+Description load_weights(const std::filesystem::path& path, nn::ParameterStore& store, Weights which) {
+  Description description = describe(path);
+  const bool average = takes_average(description, path, which);
   std::vector<PlacedTensor> tensors = tensors_of(store, {{"model", store.values()}});
   for (PlacedTensor& tensor : tensors) {
     // What is not trained has no average: its value is the trained model's.
@@ -123,6 +147,16 @@ Description load_weights(const std::filesystem::path& path, nn::ParameterStore& 
   compare(path, entries, read_parts(path, entries, tensors, 0, 1));
   store.refresh_compute_copy();
   return description;
+}
+
+Tensor read_tensor(const std::filesystem::path& path, const TensorEntry& entry) {
+  std::vector<char> bytes(entry.bytes);
+  const std::uint32_t crc = read_part(io::File::open_read(path.string()), entry,
+                                      {0, entry.bytes / size_of(entry.type)}, entry.type, bytes.data());
+  compare(path, {&entry}, {crc});
+  const Tensor tensor = Tensor::empty(Shape(entry.shape.begin(), entry.shape.end()), entry.type);
+  tensor.copy_from_host(bytes.data());
+  return tensor;
 }
 
 }  // namespace tessera::checkpoint

@@ -1,7 +1,5 @@
 #include "generate/generator.hpp"
 
-#include <algorithm>
-
 #include "comm/shared_arena.hpp"
 
 namespace tessera::generate {
@@ -10,8 +8,8 @@ Generator::Generator(const Registry& registry, const std::filesystem::path& file
                      const std::string& precision, const std::optional<comm::Communicator>& world)
     : description_(checkpoint::describe(file)),
       config_(train::RunConfig::resolve(ConfigTree::parse(description_.state.config, file.string()))) {
-  components_ = std::make_unique<RunComponents>(registry, config_.tree);
-  if (!stage().objective.keys().empty()) components_->set_objective(stage().objective);
+  components_ =
+      std::make_unique<RunComponents>(registry, config_.stage_tree(config_.stage_of(description_.state)));
   store_ = std::make_unique<nn::ParameterStore>(components_->backbone());
   const std::string named = precision.empty() ? config_.run.precision : precision;
   const bool shared = world && world->size() > 1 && comm::SharedArena::supported(*world);
@@ -36,8 +34,7 @@ Generator::Generator(const Registry& registry, const std::filesystem::path& file
 }
 
 const train::StageSettings& Generator::stage() const {
-  const auto last = static_cast<std::int64_t>(config_.stages.size()) - 1;
-  return config_.stages[static_cast<std::size_t>(std::min(description_.state.stage, last))];
+  return config_.stages[config_.stage_of(description_.state)];
 }
 
 void Generator::set_sampler(const ConfigTree& settings) {
@@ -46,11 +43,12 @@ void Generator::set_sampler(const ConfigTree& settings) {
 
 Request Generator::default_request() const {
   Request request;
-  request.prompts = config_.run.sample_prompts;
+  const train::SampleSettings& samples = stage().sample;
+  request.prompts = samples.prompts;
   request.resolution = stage().resolution;
-  request.seed = config_.run.sample_seed;
-  request.guidance = config_.run.sample_guidance;
-  request.steps = own_sampler_ ? static_cast<int>(config_.run.sample_steps) : 0;
+  request.seed = samples.seed;
+  request.guidance = samples.guidance;
+  request.steps = own_sampler_ ? static_cast<int>(samples.steps) : 0;
   return request;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 // Invariant: a Generator is built from a checkpoint file and the plugins alone: the configuration inside the
-// file says which components there are and how they are set.
+// file says which components its stage has and how they are set.
 
 #include <filesystem>
 #include <memory>

@@ -6,11 +6,11 @@ namespace tessera::generate {
 
 io::Image sample_grid(const train::SampleRequest& wanted) {
   Request request;
-  request.prompts = wanted.settings.sample_prompts;
+  request.prompts = wanted.settings.prompts;
   request.resolution = wanted.resolution;
-  request.seed = wanted.settings.sample_seed;
-  request.guidance = wanted.settings.sample_guidance;
-  request.steps = static_cast<int>(wanted.settings.sample_steps);
+  request.seed = wanted.settings.seed;
+  request.guidance = wanted.settings.guidance;
+  request.steps = static_cast<int>(wanted.settings.steps);
   const std::vector<Picture> pictures =
       generate(wanted.components.backbone(), wanted.components, request, wanted.world);
   if (wanted.world.rank() != 0) return {};

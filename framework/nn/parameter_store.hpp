@@ -59,6 +59,8 @@ class ParameterStore {
 
   [[nodiscard]] const Tensor& values() const { return values_; }        ///< [arena_elements]
   [[nodiscard]] const Tensor& gradients() const { return gradients_; }  ///< [trainable_elements]
+  /// [arena_elements] in the compute type; undefined when that is the parameters' own.
+  [[nodiscard]] const Tensor& compute_copy() const { return compute_; }
   /// The view of one parameter in an arena with this layout.
   /// @throws Error when the arena has the trainable parameters only, and this is none.
   [[nodiscard]] Tensor view(const Tensor& arena, const ParameterSlot& slot) const;

@@ -6,6 +6,20 @@ RunComponents::RunComponents(const Registry& registry, const ConfigTree& configu
     : outer_(registry, configuration), model_(registry, configuration.table("model")) {
   codec_ = outer_.make<Codec>("codec", {});
   text_encoder_ = outer_.make<TextEncoder>("text_encoder", {});
+  encoder_tables_ = outer_.resolved();
+  make_model();
+}
+
+RunComponents::RunComponents(const RunComponents& sibling, const ConfigTree& configuration)
+    : outer_(sibling.outer_.registry(), configuration),
+      model_(sibling.outer_.registry(), configuration.table("model")),
+      codec_(sibling.codec_),
+      text_encoder_(sibling.text_encoder_),
+      encoder_tables_(sibling.encoder_tables_) {
+  make_model();
+}
+
+void RunComponents::make_model() {
   backbone_ = model_.make<Backbone>("backbone", {.channels = codec_->channels(),
                                                  .caption_width = text_encoder_->width(),
                                                  .caption_length = text_encoder_->length()});
@@ -15,18 +29,10 @@ RunComponents::RunComponents(const Registry& registry, const ConfigTree& configu
 }
 
 ConfigTree RunComponents::resolved() const {
-  ConfigTree tree = outer_.resolved();
+  ConfigTree tree = encoder_tables_;
+  tree.merge(outer_.resolved());
   tree.insert("model", model_.resolved());
   return tree;
-}
-
-void RunComponents::set_objective(const ConfigTree& overrides) {
-  ConfigTree configuration = outer_.configuration();
-  ConfigTree stage;
-  stage.insert("objective", overrides);
-  configuration.merge(stage);
-  Assembly assembly(outer_.registry(), configuration);
-  objective_ = assembly.make<Objective>("objective", {});
 }
 
 bool RunComponents::set_sampler(const ConfigTree& settings) {

@@ -20,6 +20,8 @@ class RunComponents {
  public:
   /// Builds without memory for parameters. @throws Error on an unknown component or a bad setting.
   RunComponents(const Registry& registry, const ConfigTree& configuration);
+  /// Another model of the same run: codec and text encoder are those of `sibling`.
+  RunComponents(const RunComponents& sibling, const ConfigTree& configuration);
 
   [[nodiscard]] const Codec& codec() const { return *codec_; }
   [[nodiscard]] const TextEncoder& text_encoder() const { return *text_encoder_; }
@@ -31,17 +33,18 @@ class RunComponents {
   /// Every table this made, defaults included.
   [[nodiscard]] ConfigTree resolved() const;
 
-  /// Makes the objective anew with `overrides` laid over [objective] (a stage's own noise distribution).
-  void set_objective(const ConfigTree& overrides);
   /// Makes the sampler anew with `settings` laid over [sampler]; when they name another sampler, with that
   /// one's defaults instead of [sampler]. @return whether they do
   bool set_sampler(const ConfigTree& settings);
 
  private:
+  void make_model();
+
   Assembly outer_;
   Assembly model_;
-  std::unique_ptr<Codec> codec_;
-  std::unique_ptr<TextEncoder> text_encoder_;
+  std::shared_ptr<const Codec> codec_;
+  std::shared_ptr<const TextEncoder> text_encoder_;
+  ConfigTree encoder_tables_;  // of these two, resolved
   std::unique_ptr<Backbone> backbone_;
   std::unique_ptr<Masking> masking_;
   std::unique_ptr<Objective> objective_;

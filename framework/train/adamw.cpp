@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "compute/parallel.hpp"
 
@@ -59,18 +60,21 @@ AdamW::AdamW(nn::ParameterStore& store, const AdamWSettings& settings, bool aver
     const DType type = store.precision().parameter;
     return maker ? maker(role, elements, type) : Tensor::zeros({elements}, type);
   };
-  first_ = make("first_moment");
-  second_ = make("second_moment");
+  state_.first_moment = make("first_moment");
+  state_.second_moment = make("second_moment");
   if (average) {
-    average_ = make("average");
-    average_.copy_from(store.values().slice(0, store.trainable_elements()));
+    state_.average = make("average");
+    state_.average.copy_from(store.values().slice(0, store.trainable_elements()));
   }
 }
 
+AdamW::AdamW(nn::ParameterStore& store, const AdamWSettings& settings, AdamWState state)
+    : store_(store), settings_(settings), state_(std::move(state)) {}
+
 void AdamW::update(const UpdateScalars& scalars, std::int64_t begin, std::int64_t end) {
-  ++updates_;
+  ++state_.updates;
   if (store_.values().is_meta()) return;
-  const auto n = static_cast<double>(updates_);
+  const auto n = static_cast<double>(state_.updates);
   const double correction1 = 1.0 - std::pow(settings_.beta1, n);
   const double correction2 = 1.0 - std::pow(settings_.beta2, n);
   dispatch_floating(store_.precision().parameter, [&]<class T>(T) {
@@ -89,8 +93,8 @@ void AdamW::update(const UpdateScalars& scalars, std::int64_t begin, std::int64_
                                 static_cast<T>(scalars.gradient_scale),
                                 static_cast<T>(scalars.average_smoothing)};
         update_range(c, to - from, store_.values().data<T>() + from, store_.gradients().data<T>() + from,
-                     first_.data<T>() + from, second_.data<T>() + from,
-                     average_.defined() ? average_.data<T>() + from : nullptr);
+                     state_.first_moment.data<T>() + from, state_.second_moment.data<T>() + from,
+                     state_.average.defined() ? state_.average.data<T>() + from : nullptr);
       }
     }
   });

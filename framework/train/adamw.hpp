@@ -25,6 +25,13 @@ struct UpdateScalars {
   double average_smoothing = 1;
 };
 
+/// What it keeps from one update to the next, in arenas of the store's layout.
+struct AdamWState {
+  Tensor first_moment, second_moment;
+  Tensor average;            ///< running average of the weights; undefined without one
+  std::int64_t updates = 0;  ///< counted for the bias correction
+};
+
 /// AdamW (Loshchilov and Hutter 2019): w <- w (1 - lr wd); w <- w - lr m_hat / (sqrt(v_hat) + eps), with lr
 /// times the parameter's learning-rate factor.
 class AdamW {
@@ -33,24 +40,24 @@ class AdamW {
   /// "average" (exponential moving average of the weights); each of the trainable prefix of the store.
   AdamW(nn::ParameterStore& store, const AdamWSettings& settings, bool average,
         const nn::ArenaMaker& maker = {});
+  /// Goes on where another one of the same layout stopped.
+  AdamW(nn::ParameterStore& store, const AdamWSettings& settings, AdamWState state);
 
   /// Updates the trainable elements [begin, end). Every rank calls it once per step, with its own range.
   void update(const UpdateScalars& scalars, std::int64_t begin, std::int64_t end);
   void update(const UpdateScalars& scalars) { update(scalars, 0, store_.trainable_elements()); }
 
-  [[nodiscard]] std::int64_t updates() const { return updates_; }
-  void set_updates(std::int64_t updates) { updates_ = updates; }
-  [[nodiscard]] const Tensor& first_moment() const { return first_; }
-  [[nodiscard]] const Tensor& second_moment() const { return second_; }
-  [[nodiscard]] const Tensor& average() const { return average_; }  ///< undefined without one
+  [[nodiscard]] std::int64_t updates() const { return state_.updates; }
+  void set_updates(std::int64_t updates) { state_.updates = updates; }
+  [[nodiscard]] const Tensor& first_moment() const { return state_.first_moment; }
+  [[nodiscard]] const Tensor& second_moment() const { return state_.second_moment; }
+  [[nodiscard]] const Tensor& average() const { return state_.average; }  ///< undefined without one
+  [[nodiscard]] const AdamWState& state() const { return state_; }
 
  private:
   nn::ParameterStore& store_;
   AdamWSettings settings_;
-  std::int64_t updates_ = 0;
-  Tensor first_;
-  Tensor second_;
-  Tensor average_;
+  AdamWState state_;
 };
 
 }  // namespace tessera::train

@@ -46,12 +46,39 @@ ModelState::ModelState(nn::Module& model, const nn::Precision& precision, const 
   reduces_during_backward_ = world_.size() > 1 && gradients_->placement() == comm::Placement::private_memory;
 }
 
+ModelState::ModelState(nn::Module& model, const ModelState& before, const AdamWSettings& settings,
+                       bool average)
+    : world_(before.world_),
+      shared_(before.shared_),
+      sharers_(before.sharers_),
+      reduces_during_backward_(before.reduces_during_backward_),
+      average_active_(average && before.average_active_),
+      store_(model),
+      gradients_(before.gradients_),
+      reducer_(before.reducer_) {
+  const nn::ParameterStore& old = before.store_;
+  if (store_.arena_elements() != old.arena_elements() ||
+      store_.trainable_elements() != old.trainable_elements()) {
+    throw Error("a model of " + std::to_string(store_.arena_elements()) +
+                " elements cannot go on with the arenas of one of " + std::to_string(old.arena_elements()));
+  }
+  store_.materialise(old.precision(), [&](const std::string& role, std::int64_t, DType) {
+    return role == "values" ? old.values() : role == "gradients" ? old.gradients() : old.compute_copy();
+  });
+  AdamWState state = before.optimizer_->state();
+  if (!average) state.average = {};
+  if (average && !state.average.defined()) {
+    state.average = arena_maker()("average", store_.trainable_elements(), store_.precision().parameter);
+  }
+  optimizer_ = std::make_unique<AdamW>(store_, settings, std::move(state));
+}
+
 nn::ArenaMaker ModelState::arena_maker() {
   return [this](const std::string& role, std::int64_t elements, DType type) {
     comm::Placement placement = shared_ ? comm::Placement::shared : comm::Placement::private_memory;
     if (role == "gradients") placement = comm::gradient_placement(world_);
     const comm::SharedArena arena(world_, static_cast<std::size_t>(elements) * size_of(type), placement);
-    if (role == "gradients") gradients_ = std::make_unique<comm::SharedArena>(arena);
+    if (role == "gradients") gradients_ = std::make_shared<comm::SharedArena>(arena);
     return Tensor::wrap(arena.data(), {elements}, type, arena.owner());
   };
 }
@@ -73,12 +100,15 @@ void ModelState::swap_average() {
   sharers_.barrier();
 }
 
-void ModelState::reset_optimizer() {
-  const auto begin = static_cast<std::int64_t>(slice().begin);
-  const auto end = static_cast<std::int64_t>(slice().end);
-  optimizer_->first_moment().slice(begin, end).fill_zero();
-  optimizer_->second_moment().slice(begin, end).fill_zero();
-  optimizer_->set_updates(0);
+void ModelState::renew_copies() {
+  if (sharers_.rank() == 0) store_.refresh_compute_copy();
+  sharers_.barrier();
+}
+
+void ModelState::write_values(const std::function<void(int, int)>& write) {
+  sharers_.together([&] { write(sharers_.rank(), sharers_.size()); });
+  sharers_.barrier();
+  renew_copies();
 }
 
 std::vector<checkpoint::NamedArena> ModelState::arenas() const {
@@ -93,8 +123,7 @@ void ModelState::load(const checkpoint::Description& description, const std::fil
   average_active_ = description.state.average_active && optimizer_->average().defined();
   checkpoint::load(description, file, store_, arenas(), sharers_);
   optimizer_->set_updates(description.state.optimizer_updates);
-  if (sharers_.rank() == 0) store_.refresh_compute_copy();
-  sharers_.barrier();
+  renew_copies();
 }
 
 }  // namespace tessera::train

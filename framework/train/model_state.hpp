@@ -4,6 +4,7 @@
 // lie behind those of the others and have nothing beside them. Between steps every rank sees the same values.
 // Members are collective unless they say otherwise.
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -20,8 +21,12 @@ class ModelState {
   /// @throws Error when every parameter is frozen.
   ModelState(nn::Module& model, const nn::Precision& precision, const AdamWSettings& optimizer, bool average,
              std::uint64_t seed, const comm::Communicator& world);
+  /// Goes on with all that `before` has, whose model must have the same parameters; nothing is copied, and
+  /// `before` is of no use any more. An average that is not kept is given back.
+  ModelState(nn::Module& model, const ModelState& before, const AdamWSettings& optimizer, bool average);
 
   [[nodiscard]] nn::ParameterStore& store() { return store_; }
+  [[nodiscard]] const nn::ParameterStore& store() const { return store_; }
   [[nodiscard]] AdamW& optimizer() { return *optimizer_; }
   [[nodiscard]] comm::GradientReducer& reducer() { return *reducer_; }
   /// Gradients travel while backward goes on: when not all ranks share memory. Local.
@@ -33,8 +38,9 @@ class ModelState {
   void stop_average() { average_active_ = false; }
   /// Exchanges values and average; does nothing while the average is not active.
   void swap_average();
-  /// Zero moments, no updates: the optimizer of a fresh run.
-  void reset_optimizer();
+  /// Runs `write`, which fills values, on the ranks that have them in common memory, each told its number
+  /// among them; what one of them throws, all throw.
+  void write_values(const std::function<void(int rank, int ranks)>& write);
 
   /// What a checkpoint holds: model, moments, and the average while it is active.
   [[nodiscard]] std::vector<checkpoint::NamedArena> arenas() const;
@@ -43,6 +49,8 @@ class ModelState {
  private:
   [[nodiscard]] nn::ArenaMaker arena_maker();
   [[nodiscard]] comm::Slice slice() const { return reducer_->my_slice(); }
+  /// After the values changed: the copy in the compute type, once for all ranks that share it.
+  void renew_copies();
 
   comm::Communicator world_;
   bool shared_;  ///< the ranks of a node have one copy of everything but gradients
@@ -50,9 +58,9 @@ class ModelState {
   bool reduces_during_backward_ = false;
   bool average_active_ = false;
   nn::ParameterStore store_;
-  std::unique_ptr<comm::SharedArena> gradients_;
+  std::shared_ptr<comm::SharedArena> gradients_;
   std::unique_ptr<AdamW> optimizer_;
-  std::unique_ptr<comm::GradientReducer> reducer_;
+  std::shared_ptr<comm::GradientReducer> reducer_;
 };
 
 }  // namespace tessera::train

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <set>
 
+#include "plugin/component_tables.hpp"
+
 namespace tessera::train {
 namespace {
 
 const std::vector<std::string>& known_tables() {
-  static const std::vector<std::string> names{"run",   "data",      "optimizer", "stage",       "codec",
-                                              "model", "objective", "sampler",   "text_encoder"};
+  static const std::vector<std::string> names{"run",   "data",  "optimizer", "start",   "stage",
+                                              "codec", "model", "objective", "sampler", "text_encoder"};
   return names;
 }
 
@@ -16,6 +18,16 @@ const std::vector<std::string>& model_tables() {
   static const std::vector<std::string> names{"backbone", "patch_mixer", "masking", "feed_forward",
                                               "experts",  "modulation",  "caption", "auxiliary"};
   return names;
+}
+
+/// The paths of a tree's component tables that a stage may override: "model.backbone", ..., "objective".
+std::vector<std::string> component_tables(const ConfigTree& tree) {
+  std::vector<std::string> paths;
+  for (const std::string& key : tree.table("model").keys()) paths.push_back("model." + key);
+  for (const char* key : {"objective", "sampler"}) {
+    if (tree.has(key)) paths.emplace_back(key);
+  }
+  return paths;
 }
 
 void check_keys(const ConfigTree& tree, const std::vector<std::string>& known, const std::string& what) {
@@ -43,10 +55,10 @@ RunSettings run_settings(const Config& config) {
   run.max_minutes = config.get<double>("max_minutes");
   run.non_finite = config.get<std::string>("non_finite") == "skip" ? NonFinite::skip : NonFinite::stop;
   run.sample_every = config.get<std::int64_t>("sample_every");
-  run.sample_prompts = config.get<std::vector<std::string>>("sample_prompts");
-  run.sample_seed = static_cast<std::uint64_t>(config.get<std::int64_t>("sample_seed"));
-  run.sample_guidance = config.get<double>("sample_guidance");
-  run.sample_steps = config.get<std::int64_t>("sample_steps");
+  run.sample = {.prompts = config.get<std::vector<std::string>>("sample_prompts"),
+                .seed = static_cast<std::uint64_t>(config.get<std::int64_t>("sample_seed")),
+                .guidance = config.get<double>("sample_guidance"),
+                .steps = config.get<std::int64_t>("sample_steps")};
   return run;
 }
 
@@ -60,7 +72,45 @@ DataSettings data_settings(const Config& config) {
   return data;
 }
 
-StageSettings stage_settings(const Config& config) {
+/// The table `hand_over` of its owner, alone; `hand_over = "weights"` is as good as a table with that name.
+ConfigTree hand_over_of(const ConfigTree& owner, const std::string& fallback) {
+  ConfigNode table;
+  table.origin = owner.root().origin;
+  const ConfigNode* given = owner.root().find("hand_over");
+  if (given != nullptr && given->is_table()) {
+    table = *given;
+  } else {
+    ConfigNode name;
+    name.value = fallback;
+    if (given != nullptr) name = *given;
+    std::get<ConfigNode::Table>(table.value).emplace_back("name", std::move(name));
+  }
+  ConfigNode root;
+  std::get<ConfigNode::Table>(root.value).emplace_back("hand_over", std::move(table));
+  return ConfigTree(std::move(root), owner.path());
+}
+
+StartSettings start_settings(const ConfigTree& table, const Config& config) {
+  StartSettings start;
+  start.checkpoint = config.get<std::string>("checkpoint");
+  start.weights = checkpoint::weights_named(config.get<std::string>("weights"));
+  start.digest = config.get<std::string>("digest");
+  start.where = config.where("checkpoint");
+  start.hand_over = hand_over_of(table, "weights");
+  return start;
+}
+
+/// The tables of a stage that override those of the run.
+ConfigTree overrides_of(const ConfigTree& stage) {
+  ConfigNode root;
+  for (const char* key : {"model", "objective", "sampler"}) {
+    const ConfigTree table = stage.table(key);
+    if (!table.keys().empty()) std::get<ConfigNode::Table>(root.value).emplace_back(key, table.root());
+  }
+  return ConfigTree(std::move(root), stage.path());
+}
+
+StageSettings stage_settings(const ConfigTree& table, const Config& config, const SampleSettings& sample) {
   StageSettings stage;
   stage.name = config.get<std::string>("name");
   stage.steps = config.get<std::int64_t>("steps");
@@ -78,7 +128,13 @@ StageSettings stage_settings(const Config& config) {
   stage.ema_smoothing = config.get<double>("ema_smoothing");
   stage.ema_start = config.get<std::int64_t>("ema_start");
   stage.position_scale = config.get<double>("position_scale");
-  stage.hand_over = config.get<std::string>("hand_over") == "weights" ? HandOver::weights : HandOver::full;
+  stage.hand_over = hand_over_of(table, "full");
+  stage.sample = sample;
+  const auto& prompts = config.get<std::vector<std::string>>("sample_prompts");
+  if (!prompts.empty()) stage.sample.prompts = prompts;
+  if (config.get<double>("sample_guidance") > 0)
+    stage.sample.guidance = config.get<double>("sample_guidance");
+  stage.overrides = overrides_of(table);
   return stage;
 }
 
@@ -103,108 +159,6 @@ void check_schedule(const StageSettings& stage, const Config& config) {
 
 }  // namespace
 
-const Schema& run_schema() {
-  static const Schema schema = [] {
-    Schema s("run", "What the whole run has in common");
-    s.integer("seed", 18).at_least(0).help("Seed of every random draw.");
-    s.string("precision", "float32")
-        .choices({"float32", "bfloat16", "float64"})
-        .help("Of the computation; parameters and optimizer state are float32, or float64 with float64.");
-    s.integer("log_every", 10).at_least(1).unit("steps").help("Between two lines of metrics.");
-    s.integer("checkpoint_every", 0)
-        .at_least(0)
-        .unit("steps")
-        .help("Between two checkpoints; 0 writes one at the end of each stage only.");
-    s.integer("keep_checkpoints", 2).at_least(1).help("How many of the newest checkpoints stay.");
-    s.number("max_minutes", 0)
-        .at_least(0)
-        .unit("minutes")
-        .help("Stop after this time with a checkpoint and exit code 75; 0 sets no limit.");
-    s.string("non_finite", "stop")
-        .choices({"stop", "skip"})
-        .help(
-            "What a step does whose loss or gradient is NaN or infinite: end the run, or leave the weights "
-            "as they are.");
-    s.integer("sample_every", 0).at_least(0).unit("steps").help("Between two sample grids; 0 makes none.");
-    s.strings("sample_prompts", {}).help("Prompts of the sample grids, one tile each.");
-    s.integer("sample_seed", 0).at_least(0).help("Seed of the sample grids' noise.");
-    s.number("sample_guidance", 5).at_least(0).help("Classifier-free guidance of the sample grids.");
-    s.integer("sample_steps", 0).at_least(0).help("Of the sampler; 0 takes its own default.");
-    return s;
-  }();
-  return schema;
-}
-
-const Schema& data_schema() {
-  static const Schema schema = [] {
-    Schema s("data", "What the run trains on");
-    s.strings("path").help("Folders of shards, or shards: one text or a list.");
-    s.number("caption_drop", 0.1)
-        .range(0, 1)
-        .help("Probability that a sample trains without its caption, for guidance.");
-    s.integer("workers", 1).range(1, 64).unit("threads per rank").help("Threads that read ahead.");
-    s.integer("prefetch", 3).range(2, 1024).unit("micro-batches").help("How far they read ahead.");
-    s.integer("window_shards", 16)
-        .range(1, 65536)
-        .help("Shards whose records are mixed with each other; more mix better and touch more files.");
-    return s;
-  }();
-  return schema;
-}
-
-const Schema& optimizer_schema() {
-  static const Schema schema = [] {
-    Schema s("optimizer", "AdamW");
-    s.number("weight_decay", 0.1).at_least(0).help("Decoupled; of every parameter.");
-    s.number("beta1", 0.9).range(0, 0.999999).help("Memory of the first moment.");
-    s.number("beta2", 0.999).range(0, 0.9999999).help("Memory of the second moment.");
-    s.number("eps", 1e-8).at_least(0).help("Added to the root of the second moment.");
-    return s;
-  }();
-  return schema;
-}
-
-const Schema& stage_schema() {
-  static const Schema schema = [] {
-    Schema s("stage", "One stage of training; stages run in the order written");
-    s.string("name").help("Appears in metrics and checkpoints.");
-    s.integer("steps").at_least(1).help("Optimizer steps.");
-    s.integer("resolution").at_least(1).unit("pixels").help("Side of the pictures; one that the data has.");
-    s.integer("batch").at_least(1).unit("pictures").help("Per step, over all ranks.");
-    s.integer("micro_batch", 0)
-        .at_least(0)
-        .unit("pictures")
-        .help("At most so many at a time on a rank; 0 takes the rank's whole share.");
-    s.number("mask_ratio", 0).range(0, 0.99).help("Part of the patches that training drops.");
-    s.number("learning_rate").at_least(0).help("After the warm-up.");
-    s.string("schedule", "constant")
-        .choices({"constant", "cosine", "cyclic-cosine"})
-        .help("Of the learning rate, after the warm-up.");
-    s.integer("warmup", 0).at_least(0).unit("steps").help("Linear rise from 0.");
-    s.integer("decay_steps", 0)
-        .at_least(0)
-        .unit("steps")
-        .help("Where the cosine ends, counted from the stage's start, or a cycle's end; 0 takes `steps`.");
-    s.number("floor", 0).range(0, 1).help("The cosine ends at floor x learning_rate.");
-    s.number("clip_norm", 0).at_least(0).help("Largest norm of the whole gradient; 0 does not clip.");
-    s.number("ema_smoothing", 0)
-        .range(0, 0.9999999)
-        .help("Of the running average of the weights, which sampling then uses; 0 keeps none.");
-    s.integer("ema_start", 0)
-        .at_least(0)
-        .unit("steps")
-        .help("Step of the stage at which the average starts.");
-    s.number("position_scale", 1)
-        .range(1e-3, 1e3)
-        .help("Divides position coordinates: 2 where the latent has twice the side of the first stage's.");
-    s.string("hand_over", "full")
-        .choices({"full", "weights"})
-        .help("What the stage takes from the one before: weights and optimizer state, or weights only.");
-    return s;
-  }();
-  return schema;
-}
-
 PositionGrid positions_of(const StageSettings& stage, const RunComponents& components) {
   const std::int64_t unit = components.codec().downsampling() * components.backbone().patch_size();
   return {.scale = stage.position_scale, .base = stage.resolution / unit};
@@ -226,19 +180,23 @@ RunConfig RunConfig::resolve(const ConfigTree& tree) {
   result.resolved_.insert("run", run);
   result.resolved_.insert("data", data);
   result.resolved_.insert("optimizer", optimizer);
+  if (tree.has("start")) {
+    const ConfigTree table = tree.table("start");
+    const Config start = Config::resolve(table, start_schema(), {"hand_over"});
+    result.start = start_settings(table, start);
+    result.resolved_.insert("start", start);
+  }
   std::set<std::string> names;
   for (const ConfigTree& table : tree.tables("stage")) {
-    const Config config = Config::resolve(table, stage_schema(), {"objective"});
-    StageSettings stage = stage_settings(config);
-    stage.objective = table.table("objective");
+    const Config config =
+        Config::resolve(table, stage_schema(), {"hand_over", "model", "objective", "sampler"});
+    StageSettings stage = stage_settings(table, config, result.run.sample);
     check_schedule(stage, config);
     if (!names.insert(stage.name).second) {
       throw Error("two stages have the name '" + stage.name + "'", config.where("name"),
                   "Give each [[stage]] a name of its own.");
     }
-    const std::string path = "stage." + std::to_string(result.stages.size());
-    result.resolved_.insert(path, config);
-    if (!stage.objective.keys().empty()) result.resolved_.insert(path + ".objective", stage.objective);
+    result.resolved_.insert("stage." + std::to_string(result.stages.size()), config);
     result.stages.push_back(std::move(stage));
   }
   if (result.stages.empty()) {
@@ -248,13 +206,48 @@ RunConfig RunConfig::resolve(const ConfigTree& tree) {
   return result;
 }
 
-ConfigTree RunConfig::resolved(const RunComponents& components) const {
-  ConfigTree result = components.resolved();
+ConfigTree RunConfig::stage_tree(std::size_t stage) const {
+  return with_overrides(tree, stages.at(stage).overrides);
+}
+
+std::size_t RunConfig::stage_of(const checkpoint::RunState& state) const {
+  return std::min(static_cast<std::size_t>(state.stage), stages.size() - 1);
+}
+
+void RunConfig::check_model_tables(std::span<const ConfigTree> made) const {
   // A table of a slot that is switched off is fine; one that no component ever asks for is a mistake.
   std::vector<std::string> known = model_tables();
-  for (const std::string& used : result.table("model").keys()) known.push_back(used);
+  for (const ConfigTree& stage : made) {
+    for (const std::string& used : stage.table("model").keys()) known.push_back(used);
+  }
   check_keys(tree.table("model"), known, "The tables of [model]");
+  for (const StageSettings& stage : stages) {
+    check_keys(stage.overrides.table("model"), known, "The tables of [model]");
+  }
+}
+
+ConfigTree RunConfig::resolved(std::span<const ConfigTree> made) const {
+  check_model_tables(made);
+  ConfigTree result;
+  for (const char* key : {"codec", "text_encoder"}) result.insert(key, made.front().table(key));
+  // What a stage does not override is the run's, and the same in every stage that makes it.
+  for (std::size_t i = 0; i < stages.size(); ++i) {
+    for (const std::string& path : component_tables(made[i])) {
+      if (!stages[i].overrides.has(path) && !result.has(path)) result.insert(path, made[i].table(path));
+    }
+  }
   result.merge(resolved_);
+  for (std::size_t i = 0; i < stages.size(); ++i) {
+    const std::string stage = "stage." + std::to_string(i) + ".";
+    const bool starts = i == 0 && start;
+    const ConfigTree& given = starts ? start->hand_over : stages[i].hand_over;
+    const ConfigTree& hand_over = made[i].has("hand_over") ? made[i] : given;
+    result.insert(starts ? "start.hand_over" : stage + "hand_over", hand_over.table("hand_over"));
+    for (const std::string& path : component_tables(stages[i].overrides)) {
+      const ConfigTree& source = made[i].has(path) ? made[i] : stages[i].overrides;
+      result.insert(stage + path, source.table(path));
+    }
+  }
   return result;
 }
 

@@ -1,14 +1,17 @@
 #pragma once
 // Invariant: a RunConfig comes from a checked configuration: every key known, of the right type and range,
 // and values that must fit together do. The tables of components ([codec], [text_encoder], [model.*],
-// [objective], [sampler]) are checked by RunComponents when it builds them.
+// [objective], [sampler], hand-overs) are checked when the components are built.
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/config.hpp"
 #include "base/config_tree.hpp"
+#include "checkpoint/checkpoint.hpp"
 #include "plugin/run_components.hpp"
 #include "train/adamw.hpp"
 #include "train/learning_rate.hpp"
@@ -16,6 +19,14 @@
 namespace tessera::train {
 
 enum class NonFinite : std::uint8_t { stop, skip };
+
+/// What a sample grid shows.
+struct SampleSettings {
+  std::vector<std::string> prompts;
+  std::uint64_t seed = 0;
+  double guidance = 5;
+  std::int64_t steps = 0;  ///< 0: the sampler's default
+};
 
 /// [run]
 struct RunSettings {
@@ -27,10 +38,7 @@ struct RunSettings {
   double max_minutes = 0;                  ///< stop with a checkpoint and exit code 75 after; 0: no limit
   NonFinite non_finite = NonFinite::stop;  ///< what a NaN or infinite loss or gradient does
   std::int64_t sample_every = 0;           ///< steps between sample grids; 0: none
-  std::vector<std::string> sample_prompts;
-  std::uint64_t sample_seed = 0;
-  double sample_guidance = 5;
-  std::int64_t sample_steps = 0;  ///< 0: the sampler's default
+  SampleSettings sample;
 };
 
 /// [data]
@@ -42,7 +50,14 @@ struct DataSettings {
   std::int64_t window_shards = 16;
 };
 
-enum class HandOver : std::uint8_t { full, weights };
+/// [start]: the checkpoint of another run that this one begins from.
+struct StartSettings {
+  std::string checkpoint;
+  checkpoint::Weights weights = checkpoint::Weights::trained;
+  std::string digest;    ///< what the file must have (checkpoint::digest); empty: anything
+  std::string where;     ///< of `checkpoint` in the configuration, for errors
+  ConfigTree hand_over;  ///< table of the hand-over's component
+};
 
 /// One [[stage]].
 struct StageSettings {
@@ -57,11 +72,11 @@ struct StageSettings {
   double ema_smoothing = 0;            ///< 0: none
   std::int64_t ema_start = 0;          ///< step of the stage
   double position_scale = 1;
-  /// What it takes from the stage before. `full`: weights, moments, their count, and the running average when
-  /// both stages keep one; `weights`: the trained weights only (recipes M.F). Counters of steps and of
-  /// samples go on either way.
-  HandOver hand_over = HandOver::full;
-  ConfigTree objective;  ///< overrides of [objective]; empty for none
+  /// Table of the component that says what comes from the stage before; the first stage has no use for it.
+  /// Counters of steps and of samples go on whatever it says.
+  ConfigTree hand_over;
+  SampleSettings sample;  ///< those of [run] where the stage says nothing
+  ConfigTree overrides;   ///< of [model], [objective] and [sampler], under these names
 };
 
 /// The positions of a stage's patches: those of its square pictures span what position_scale says.
@@ -71,24 +86,35 @@ struct RunConfig {
   RunSettings run;
   DataSettings data;
   AdamWSettings optimizer;
+  std::optional<StartSettings> start;
   std::vector<StageSettings> stages;
-  ConfigTree tree;  ///< as given: what RunComponents takes
+  ConfigTree tree;  ///< as given
 
   /// @throws Error on an unknown table or key (with the nearest one), a bad value, no stage, or two stages of
   /// one name.
   [[nodiscard]] static RunConfig resolve(const ConfigTree& tree);
-  /// With all defaults of the run's own tables and of the components.
+  /// What RunComponents takes to build a stage's model: the tables of the run, the stage's own laid over them
+  /// (with_overrides).
+  [[nodiscard]] ConfigTree stage_tree(std::size_t stage) const;
+  /// The stage whose model a checkpoint of this configuration holds.
+  [[nodiscard]] std::size_t stage_of(const checkpoint::RunState& state) const;
+  /// With all defaults of the run's own tables and of the components, such that stage_tree() of the result
+  /// builds the same components. @param made  RunComponents::resolved() of every stage, and where it was made
+  /// the resolved table "hand_over" of the component that leads into the stage.
   /// @throws Error on a table of [model] that no component knows.
-  [[nodiscard]] ConfigTree resolved(const RunComponents& components) const;
+  [[nodiscard]] ConfigTree resolved(std::span<const ConfigTree> made) const;
   [[nodiscard]] std::int64_t total_steps() const;
 
  private:
-  ConfigTree resolved_;  // [run], [data], [optimizer], [[stage]]
+  void check_model_tables(std::span<const ConfigTree> made) const;
+
+  ConfigTree resolved_;  // [run], [data], [optimizer], [start], [[stage]]
 };
 
 [[nodiscard]] const Schema& run_schema();
 [[nodiscard]] const Schema& data_schema();
 [[nodiscard]] const Schema& optimizer_schema();
+[[nodiscard]] const Schema& start_schema();
 [[nodiscard]] const Schema& stage_schema();
 
 }  // namespace tessera::train

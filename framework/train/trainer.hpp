@@ -23,8 +23,8 @@ struct SampleRequest {
   /// The backbone holds the weights to sample with (the running average, when there is one) and the stage's
   /// position scale.
   RunComponents& components;
-  const RunSettings& settings;  ///< prompts, seed, guidance, steps
-  std::int64_t resolution;      ///< picture side, pixels
+  const SampleSettings& settings;
+  std::int64_t resolution;  ///< picture side, pixels
   nn::Precision precision;
   std::int64_t global_step;
   const comm::Communicator& world;

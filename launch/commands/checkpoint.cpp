@@ -8,6 +8,7 @@
 #include "io/file.hpp"
 #include "launch/command.hpp"
 #include "launch/table.hpp"
+#include "train/run_config.hpp"
 
 namespace tessera::launch {
 namespace {
@@ -18,17 +19,34 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   return text.empty() ? "scalar" : text;
 }
 
+/// "backbone dit, caption projection, ...": the model of the checkpoint's stage.
+std::string model_text(const std::string& file, const checkpoint::RunState& state) {
+  std::string text;
+  try {
+    const auto config = train::RunConfig::resolve(ConfigTree::parse(state.config, file));
+    const ConfigTree model = config.stage_tree(config.stage_of(state)).table("model");
+    for (const std::string& slot : model.keys()) {
+      text += (text.empty() ? "" : ", ") + slot + " " + model.get_string(slot + ".name", "none");
+    }
+  } catch (const Error& error) {  // another version's: the rest of the file can be told all the same
+    text = "unknown (" + error.summary() + ")";
+  }
+  return text;
+}
+
 void print_state(const std::string& file, const checkpoint::Description& description) {
   const checkpoint::RunState& state = description.state;
   TextTable table;
   table.add({"file", file + " (" + io::readable_bytes(description.file_bytes) + ")"});
   table.add({"stage", std::to_string(state.stage) + " '" + state.stage_name + "', " +
                           grouped(state.stage_step) + " steps done"});
+  table.add({"model", model_text(file, state)});
   table.add({"run", grouped(state.global_step) + " steps, " + grouped(state.samples_seen) + " samples seen"});
   table.add(
       {"optimizer", grouped(state.optimizer_updates) + " updates, attempt " + std::to_string(state.attempt)});
   table.add({"average", state.average_active ? "active" : "not started"});
   table.add({"precision", state.precision});
+  table.add({"digest", checkpoint::digest(description)});
   std::string plugins;
   for (const std::string& plugin : state.plugins) plugins += (plugins.empty() ? "" : ", ") + plugin;
   table.add({"plugins", plugins});

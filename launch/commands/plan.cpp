@@ -28,21 +28,21 @@ std::string duration(double seconds) {
   return fixed(seconds / 60, 1) + " minutes";
 }
 
-std::uint64_t largest_activations(const Plan& plan) {
-  std::uint64_t most = 0;
-  for (const StagePlan& stage : plan.stages) most = std::max(most, stage.activation_bytes);
-  return most;
+/// ", stages a, b" where the stages have different models.
+std::string of_stages(const Plan& plan, const ModelPlan& model) {
+  return plan.models.size() == 1 ? "" : ", " + model.stages;
 }
 
-void print_parameters(const ParameterPlan& plan) {
-  std::cout << "Parameters\n";
+void print_parameters(const Plan& plan, const ModelPlan& model) {
+  const ParameterPlan& parameters = model.parameters;
+  std::cout << "Parameters" << of_stages(plan, model) << "\n";
   TextTable table({false, true});
-  for (const ParameterPart& part : plan.parts) table.add({part.name, grouped(part.count)});
-  table.add({"total", grouped(plan.total)});
-  if (plan.frozen > 0) table.add({"of which frozen", grouped(plan.frozen)});
-  if (plan.experts > 0) {
-    table.add({"of which expert matrices", grouped(plan.experts)});
-    table.add({"active for an average token", grouped(plan.active)});
+  for (const ParameterPart& part : parameters.parts) table.add({part.name, grouped(part.count)});
+  table.add({"total", grouped(parameters.total)});
+  if (parameters.frozen > 0) table.add({"of which frozen", grouped(parameters.frozen)});
+  if (parameters.experts > 0) {
+    table.add({"of which expert matrices", grouped(parameters.experts)});
+    table.add({"active for an average token", grouped(parameters.active)});
   }
   std::cout << table.text() << "\n";
 }
@@ -77,28 +77,29 @@ void print_cost(const Plan& plan) {
   std::cout << "\n";
 }
 
-void print_memory(const Plan& plan, std::int64_t ranks_per_node) {
-  const StateBytes& state = plan.state;
+void print_memory(const Plan& plan, std::size_t model, std::int64_t ranks_per_node) {
+  const StateBytes& state = plan.models[model].state;
   const auto ranks = static_cast<std::uint64_t>(ranks_per_node);
-  std::cout << "Memory of a rank\n";
+  std::cout << "Memory of a rank" << of_stages(plan, plan.models[model]) << "\n";
   TextTable table({false, true});
   table.add({"values", io::readable_bytes(state.values)});
   if (state.compute_copy > 0) table.add({"copy for products", io::readable_bytes(state.compute_copy)});
   table.add({"moments", io::readable_bytes(state.moments)});
   if (state.average > 0) table.add({"running average", io::readable_bytes(state.average)});
   table.add({"gradients", io::readable_bytes(state.gradients)});
-  const std::uint64_t common = state.values + state.compute_copy + state.moments + state.average;
-  const std::uint64_t most = largest_activations(plan);
+  std::uint64_t most = 0;
   for (const StagePlan& stage : plan.stages) {
+    if (stage.model != model) continue;
+    most = std::max(most, stage.activation_bytes);
     table.add(
         {"activations, " + stage.settings->name + ", " + std::to_string(stage.micro_batch) + " pictures",
          io::readable_bytes(stage.activation_bytes)});
   }
-  table.add({"in all, largest stage", io::readable_bytes(common + state.gradients + most)});
+  table.add({"in all, largest stage", io::readable_bytes(state.common() + state.gradients + most)});
   std::cout << table.text() << "  "
             << folded("On CPUs the ranks of a node keep values, moments and average once in shared memory: " +
                           std::to_string(ranks_per_node) + " ranks then take " +
-                          io::readable_bytes(common + ranks * (state.gradients + most)) +
+                          io::readable_bytes(state.common() + ranks * (state.gradients + most)) +
                           " together. Activations are the peak of a forward and backward pass on shapes; the "
                           "workspace of vendor libraries is not in it.",
                       100, 2)
@@ -124,9 +125,7 @@ void print_price(const Plan& plan, const NodeType& node, std::int64_t nodes, boo
   }
   table.add({"all", "", duration(total), grouped(static_cast<std::int64_t>(total / 3600 * price + 0.5))});
   std::cout << table.text();
-  const StateBytes& state = plan.state;
-  const auto need = static_cast<double>(state.values + state.compute_copy + state.moments + state.average +
-                                        state.gradients + largest_activations(plan));
+  const auto need = static_cast<double>(plan.most_bytes());
   if (node.memory_gb > 0 && need > node.memory_gb * 1e9) {
     std::cout << "  "
               << folded("A rank needs " + io::readable_bytes(static_cast<std::uint64_t>(need)) +
@@ -153,9 +152,9 @@ ExitCode run(const Arguments& arguments) {
   }
   const Registry registry = Registry::with_installed_plugins();
   const Plan plan = make_plan(registry, config, nodes * node.gpus);
-  print_parameters(plan.parameters);
+  for (const ModelPlan& model : plan.models) print_parameters(plan, model);
   print_cost(plan);
-  print_memory(plan, node.gpus);
+  for (std::size_t model = 0; model < plan.models.size(); ++model) print_memory(plan, model, node.gpus);
   print_price(plan, node, nodes, arguments.has("--dense-dispatch"));
   if (config.run.precision != "bfloat16" && !arguments.has("--peak")) {
     std::cout << "  The peak is that of bfloat16, the run computes in " << config.run.precision

@@ -53,10 +53,11 @@ std::vector<std::string> prompts_of(const Arguments& arguments) {
 
 checkpoint::Weights weights_of(const Arguments& arguments) {
   const std::string name = arguments.text("--weights", "preferred");
-  if (name == "preferred") return checkpoint::Weights::preferred;
-  if (name == "average") return checkpoint::Weights::average;
-  if (name == "trained") return checkpoint::Weights::trained;
-  throw usage_error("--weights " + name + " is not known", "sample", "use average, trained or preferred.");
+  try {
+    return checkpoint::weights_named(name);
+  } catch (const Error& error) {
+    throw usage_error("--weights " + name + " is not known", "sample", error.remedy());
+  }
 }
 
 /// --sampler and --set as a table [sampler].

@@ -8,6 +8,7 @@
 #include "ops/graph.hpp"
 #include "plugin/run_components.hpp"
 #include "tensor/meta_memory.hpp"
+#include "train/hand_over.hpp"
 
 namespace tessera::launch {
 namespace {
@@ -147,33 +148,50 @@ StagePlan plan_stage(RunComponents& components, const train::StageSettings& stag
   return plan;
 }
 
+StateBytes plan_state(const nn::ParameterStore& store) {
+  const auto elements = static_cast<std::uint64_t>(store.arena_elements());
+  const nn::Precision& precision = store.precision();
+  StateBytes state;
+  state.values = elements * size_of(precision.parameter);
+  state.gradients = static_cast<std::uint64_t>(store.trainable_elements()) * size_of(precision.parameter);
+  state.moments = 2 * state.gradients;
+  if (precision.compute != precision.parameter) state.compute_copy = elements * size_of(precision.compute);
+  return state;
+}
+
 }  // namespace
 
-Plan make_plan(const Registry& registry, const train::RunConfig& config, std::int64_t ranks) {
-  RunComponents components(registry, config.tree);
-  Plan plan;
-  plan.parameters = plan_parameters(registry, components);
-
-  const nn::Precision precision = nn::Precision::named(config.run.precision);
-  nn::ParameterStore store(components.backbone());
-  store.materialise(precision, [](const std::string&, std::int64_t elements, DType type) {
-    return Tensor::meta({elements}, type);
-  });
-  const auto elements = static_cast<std::uint64_t>(store.arena_elements());
-  const std::uint64_t trained =
-      static_cast<std::uint64_t>(store.trainable_elements()) * size_of(precision.parameter);
-  plan.state.values = elements * size_of(precision.parameter);
-  plan.state.gradients = trained;
-  plan.state.moments = 2 * trained;
-  if (precision.compute != precision.parameter)
-    plan.state.compute_copy = elements * size_of(precision.compute);
-  for (const train::StageSettings& stage : config.stages) {
-    if (stage.ema_smoothing > 0) plan.state.average = trained;
+std::uint64_t Plan::most_bytes() const {
+  std::uint64_t most = 0;
+  for (const StagePlan& stage : stages) {
+    const StateBytes& state = models[stage.model].state;
+    most = std::max(most, state.common() + state.gradients + stage.activation_bytes);
   }
-  for (const train::StageSettings& stage : config.stages) {
-    components.set_objective(stage.objective);
-    store.clear_gradients();
+  return most;
+}
+
+Plan make_plan(const Registry& registry, const train::RunConfig& config, std::int64_t ranks) {
+  const nn::Precision precision = nn::Precision::named(config.run.precision);
+  const RunComponents first(registry, config.stage_tree(0));
+  Plan plan;
+  ModelOutline before;
+  for (std::size_t i = 0; i < config.stages.size(); ++i) {
+    const train::StageSettings& stage = config.stages[i];
+    RunComponents components(first, config.stage_tree(i));
+    nn::ParameterStore store(components.backbone());
+    store.materialise(precision, [](const std::string&, std::int64_t elements, DType type) {
+      return Tensor::meta({elements}, type);
+    });
+    const ModelOutline outline = train::outline_of(components);
+    if (i == 0 || outline.parameters != before.parameters || !(outline.tables == before.tables)) {
+      plan.models.push_back({{}, plan_parameters(registry, components), plan_state(store)});
+      before = outline;
+    }
+    ModelPlan& model = plan.models.back();
+    model.stages += (model.stages.empty() ? "" : ", ") + stage.name;
+    if (stage.ema_smoothing > 0) model.state.average = model.state.gradients;
     plan.stages.push_back(plan_stage(components, stage, precision.residual, ranks));
+    plan.stages.back().model = plan.models.size() - 1;
   }
   return plan;
 }

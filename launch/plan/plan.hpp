@@ -35,6 +35,7 @@ struct ForwardCost {
 
 struct StagePlan {
   const train::StageSettings* settings = nullptr;
+  std::size_t model = 0;  ///< index into Plan::models
   std::int64_t tokens = 0;
   std::int64_t kept = 0;  ///< tokens that masking leaves
   ForwardCost forward;
@@ -51,19 +52,30 @@ struct StagePlan {
   }
 };
 
-/// Bytes that do not depend on the stage.
+/// Bytes that do not depend on the batch.
 struct StateBytes {
   std::uint64_t values = 0;
   std::uint64_t compute_copy = 0;  ///< of the values, in the type of products; 0 when that is the same
   std::uint64_t gradients = 0;
   std::uint64_t moments = 0;
-  std::uint64_t average = 0;  ///< 0 when no stage keeps one
+  std::uint64_t average = 0;  ///< 0 when no stage of the model keeps one
+  /// What the ranks of a node can have in common.
+  [[nodiscard]] std::uint64_t common() const { return values + compute_copy + moments + average; }
+};
+
+/// The model of one stage, or of several in turn.
+struct ModelPlan {
+  std::string stages;  ///< their names, for people
+  ParameterPlan parameters;
+  StateBytes state;
 };
 
 struct Plan {
-  ParameterPlan parameters;
-  StateBytes state;
+  std::vector<ModelPlan> models;
   std::vector<StagePlan> stages;
+
+  /// Bytes of a rank that shares nothing, in the stage that needs most.
+  [[nodiscard]] std::uint64_t most_bytes() const;
 };
 
 /// @param config  outlives the plan.

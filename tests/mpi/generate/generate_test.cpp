@@ -42,7 +42,7 @@ TEST(GenerateOnRanks, weights_in_common_memory_are_the_saved_ones) {
   const std::string name = world.gather("tessera_ranks_" + std::to_string(::getpid()) + ".h5")[0];
   const std::filesystem::path file = std::filesystem::temp_directory_path() / name;
   checkpoint::RunState state;
-  state.config = model.config.resolved(model.components).to_toml();
+  state.config = model.resolved_configuration();
   state.precision = "float32";
   checkpoint::save(file, state, model.store, {{"model", model.store.values()}}, world);
   Request request = model.request();

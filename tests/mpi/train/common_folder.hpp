@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <string>
 
+#include "base/error.hpp"
 #include "comm/communicator.hpp"
 
 namespace tessera::test {

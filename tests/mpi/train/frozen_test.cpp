@@ -29,9 +29,8 @@ class Training {
   Training(const Communicator& world, const std::string& data, bool freeze_some, std::uint64_t seed = 5)
       : world_(world),
         config_(train::RunConfig::resolve(toy_configuration(data, "float32"))),
-        components_(registry(), config_.tree),
+        components_(registry(), config_.stage_tree(0)),
         dataset_(std::make_shared<const data::Dataset>(config_.data.path, expectation())) {
-    components_.set_objective({});
     for (const nn::NamedParameter& named : components_.backbone().parameters()) {
       if (freeze_some && to_be_frozen(named.name)) named.parameter->set_trainable(false);
     }

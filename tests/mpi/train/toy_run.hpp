@@ -99,6 +99,87 @@ objective = { p_mean = -0.3 }
   return tree;
 }
 
+/// PixArt-alpha's plan in small: a class-conditional DiT, the same weights with captions, then with sizes,
+/// and at last everything goes on; 8 + 8 + 7 + 7 steps.
+inline ConfigTree staged_configuration(const std::string& data, const std::string& precision) {
+  ConfigTree tree = toy_configuration(data, precision);
+  tree.merge(ConfigTree::parse(R"(
+[model.backbone]
+width = 24
+head_dim = 8
+qkv_ratio_first = 1.0
+mlp_ratio_first = 4.0
+experts_every = 0
+bias = true
+norm_gain = false
+normalise_qk = false
+cross_norm = false
+noise_frequencies = 16
+noise_activation = "silu"
+initialisation = "xavier"
+[[stage]]
+name = "classes"
+steps = 8
+resolution = 16
+batch = 7
+micro_batch = 2
+learning_rate = 3e-3
+[stage.model.caption]
+name = "none"
+[stage.model.auxiliary]
+name = "class-label"
+classes = 3
+names = ["naught", "one", "two"]
+[stage.model.modulation]
+name = "adaln"
+activation = "silu"
+[[stage]]
+name = "captions"
+steps = 8
+resolution = 16
+batch = 7
+learning_rate = 2e-3
+sample_prompts = ["picture"]
+sample_guidance = 3.0
+[stage.hand_over]
+name = "dit-reparameterise"
+timestep = 0.5
+[[stage]]
+name = "sizes"
+steps = 7
+resolution = 32
+batch = 5
+learning_rate = 1e-3
+position_scale = 2.0
+ema_smoothing = 0.9
+ema_start = 3
+hand_over = "weights"
+objective = { p_mean = -0.3 }
+[stage.model.auxiliary]
+name = "size-aspect"
+frequencies = 8
+[[stage]]
+name = "on"
+steps = 7
+resolution = 32
+batch = 5
+learning_rate = 1e-3
+position_scale = 2.0
+ema_smoothing = 0.8
+[stage.model.auxiliary]
+name = "size-aspect"
+frequencies = 8
+[stage.sampler]
+steps = 3
+)",
+                               "staged"));
+  for (const char* setting : {"patch_mixer={name=\"none\"}", "feed_forward={name=\"gelu-mlp\"}",
+                              "modulation={name=\"adaln-single\"}", "caption={name=\"projection\"}"}) {
+    tree.set(std::string("model.") + setting);
+  }
+  return tree;
+}
+
 /// Three shards of 11, 6 and 2 pictures, each of one colour with some noise: there is something to learn.
 inline void make_toy_data(const std::string& folder) {
   RunComponents components(registry(), toy_configuration(folder, "float32"));
@@ -109,6 +190,8 @@ inline void make_toy_data(const std::string& folder) {
   header.resolutions = {16, 32};
   header.caption_length = static_cast<std::uint32_t>(components.text_encoder().length());
   header.caption_width = static_cast<std::uint32_t>(components.text_encoder().width());
+  header.groups = {"even", "odd"};
+  header.subgroups = {"naught", "one", "two"};
   io::make_folders(folder);
   const RandomStream stream(RandomKey{.seed = 1, .purpose = Purpose::test});
   std::uint64_t number = 0;
@@ -118,6 +201,8 @@ inline void make_toy_data(const std::string& folder) {
       data::Record record;
       record.id = std::to_string(number);
       record.width = record.height = 32;
+      record.group = static_cast<std::int32_t>(number % 2);
+      record.subgroup = static_cast<std::int32_t>(number % 3);
       for (const std::int64_t side : header.resolutions) {
         const auto pixels = static_cast<std::uint32_t>(side);
         data::Record::Latent latent{{pixels, pixels}, std::vector<float>(3 * pixels * pixels)};

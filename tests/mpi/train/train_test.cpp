@@ -2,14 +2,11 @@
 // interrupted.
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <csignal>
 #include <cstdlib>
-#include <fstream>
-#include <nlohmann/json.hpp>
 
-#include "checkpoint/checkpoint_folder.hpp"
 #include "mpi/train/common_folder.hpp"
+#include "mpi/train/run_checks.hpp"
 #include "mpi/train/toy_run.hpp"
 
 namespace tessera::test {
@@ -18,46 +15,10 @@ namespace {
 using checkpoint::Description;
 using comm::Communicator;
 
-std::vector<double> losses(const std::string& run) {
-  std::vector<double> values;
-  std::ifstream file(run + "/metrics.jsonl");
-  for (std::string line; std::getline(file, line);) {
-    const auto report = nlohmann::json::parse(line);
-    EXPECT_EQ(report["step"].get<std::size_t>(), values.size() + 1);
-    values.push_back(report["loss"].get<double>());
-  }
-  return values;
-}
-
-/// Largest relative difference at any step.
-double difference(const std::vector<double>& a, const std::vector<double>& b) {
-  EXPECT_EQ(a.size(), b.size());
-  double worst = 0;
-  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
-    worst = std::max(worst, std::abs(a[i] - b[i]) / std::abs(b[i]));
-  }
-  return worst;
-}
-
-/// Checksums of all tensors of the newest checkpoint, in order.
-std::vector<std::uint32_t> final_bits(const std::string& run) {
-  const auto found = checkpoint::newest_intact(run + "/checkpoints");
-  std::vector<std::uint32_t> checksums;
-  for (const auto& tensor : found.value().description.tensors) checksums.push_back(tensor.crc);
-  return checksums;
-}
-
 ExitCode run_toy(const Communicator& world, const std::string& data, const std::string& precision,
                  const std::string& out, bool resume = false, const train::Hooks& hooks = {},
                  const std::vector<std::string>& settings = {}) {
-  ConfigTree tree = toy_configuration(data, precision);
-  for (const std::string& setting : settings) tree.set(setting);
-  return train::train(train::RunConfig::resolve(tree), registry(), world, out, resume, hooks);
-}
-
-void make_data(const Communicator& world, const std::string& folder) {
-  if (world.rank() == 0) make_toy_data(folder);
-  world.barrier();
+  return run_tree(world, toy_configuration(data, precision), out, resume, hooks, settings);
 }
 
 void expect_same_curve(const std::string& precision, double tolerance) {
@@ -102,29 +63,13 @@ TEST(Train, MicroBatchesChangeNothing) {
   EXPECT_LT(difference(losses(folder / "two"), losses(folder / "whole")), 1e-9);
 }
 
-/// What a power cut does to a run, as far as one process can show it: everything in memory is lost.
-struct PowerCut {};
-
 TEST(Train, AnInterruptedRunEndsInTheSameBits) {
   const Communicator world = Communicator::world();
   const CommonFolder folder(world);
   make_data(world, folder / "data");
   run_toy(world, folder / "data", "float32", folder / "whole");
   // Cut in both stages, before and after the average began, between checkpoints and right after one.
-  bool resume = false;
-  for (const std::int64_t last : {10, 28, 40}) {
-    train::Hooks hooks;
-    hooks.sample = [&](const train::SampleRequest& request) -> io::Image {
-      if (request.global_step == last) throw PowerCut{};
-      return {};
-    };
-    EXPECT_THROW(run_toy(world, folder / "data", "float32", folder / "cut", resume, hooks,
-                         {"run.sample_every=1", "run.sample_prompts=[\"a\"]", "run.checkpoint_every=9"}),
-                 PowerCut);
-    world.barrier();
-    resume = true;
-  }
-  EXPECT_EQ(run_toy(world, folder / "data", "float32", folder / "cut", true), ExitCode::done);
+  run_with_cuts(world, toy_configuration(folder / "data", "float32"), folder / "cut", {10, 28, 40}, 9);
   EXPECT_EQ(final_bits(folder / "cut"), final_bits(folder / "whole"));
   EXPECT_EQ(losses(folder / "cut"), losses(folder / "whole"));
 }

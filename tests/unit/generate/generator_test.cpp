@@ -29,7 +29,7 @@ class GeneratorTest : public testing::Test {
   std::filesystem::path save(std::int64_t stage) { return save(stage, model_); }
   std::filesystem::path save(std::int64_t stage, SmallModel& model) {
     checkpoint::RunState state;
-    state.config = model.config.resolved(model.components).to_toml();
+    state.config = model.resolved_configuration();
     state.precision = "float32";
     state.stage = stage;
     state.stage_name = stage == 0 ? "first" : "second";

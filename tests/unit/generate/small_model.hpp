@@ -99,10 +99,18 @@ struct SmallModel {
   explicit SmallModel(const std::vector<std::string>& settings = {})
       : registry(Registry::with_installed_plugins()),
         config(train::RunConfig::resolve(small_tree(settings))),
-        components(registry, config.tree),
+        components(registry, config.stage_tree(0)),
         store(components.backbone()) {
     store.materialise(nn::Precision::named("float32"));
     randomise(store, 5);
+  }
+  /// As a run writes it into its checkpoints.
+  [[nodiscard]] std::string resolved_configuration() const {
+    std::vector<ConfigTree> made;
+    for (std::size_t i = 0; i < config.stages.size(); ++i) {
+      made.push_back(RunComponents(components, config.stage_tree(i)).resolved());
+    }
+    return config.resolved(made).to_toml();
   }
   [[nodiscard]] Request request() const {
     Request wanted;

@@ -29,7 +29,7 @@ train::RunConfig configuration(const std::string& name) {
 }
 
 std::int64_t count(const Plan& plan, const std::string& part) {
-  for (const ParameterPart& other : plan.parameters.parts) {
+  for (const ParameterPart& other : plan.models.at(0).parameters.parts) {
     if (other.name == part) return other.count;
   }
   return -1;
@@ -38,9 +38,9 @@ std::int64_t count(const Plan& plan, const std::string& part) {
 TEST(Plan, tiny_has_the_published_parameters) {
   const train::RunConfig config = configuration("tiny-2.toml");
   const Plan plan = make_plan(registry(), config, 8);
-  EXPECT_EQ(plan.parameters.total, 200692752);
-  EXPECT_EQ(plan.parameters.experts, 106954752);
-  EXPECT_EQ(plan.parameters.active, 120476688);
+  EXPECT_EQ(plan.models.at(0).parameters.total, 200692752);
+  EXPECT_EQ(plan.models.at(0).parameters.experts, 106954752);
+  EXPECT_EQ(plan.models.at(0).parameters.active, 120476688);
   EXPECT_EQ(count(plan, "patch embedding"), 8704);
   EXPECT_EQ(count(plan, "noise embedding"), 525312);
   EXPECT_EQ(count(plan, "caption projection"), 787968);
@@ -58,9 +58,9 @@ TEST(Plan, xl_has_the_published_parameters_and_arithmetic) {
   const Plan plan = make_plan(registry(), config, 8);
   EXPECT_LT(memory_statistics().peak - before, std::size_t{1} << 20) << "a plan took tensor memory";
 
-  EXPECT_EQ(plan.parameters.total, 1165442320);
-  EXPECT_EQ(plan.parameters.experts, 603979776);
-  EXPECT_EQ(plan.parameters.active, 712457488);
+  EXPECT_EQ(plan.models.at(0).parameters.total, 1165442320);
+  EXPECT_EQ(plan.models.at(0).parameters.experts, 603979776);
+  EXPECT_EQ(plan.models.at(0).parameters.active, 712457488);
   EXPECT_EQ(count(plan, "patch mixer, blocks"), 184084992);
   EXPECT_EQ(count(plan, "patch mixer, map in"), 787456);
   EXPECT_EQ(count(plan, "patch mixer, map out"), 787200);
@@ -129,11 +129,11 @@ TEST(Plan, captions_of_full_length_sizes_and_labels_are_in_it) {
 TEST(Plan, memory_follows_the_precision_and_the_batch) {
   train::RunConfig config = configuration("tiny-2.toml");
   const Plan bf16 = make_plan(registry(), config, 8);
-  EXPECT_GE(bf16.state.values, std::uint64_t{4} * 200692752);
-  EXPECT_LT(bf16.state.values, std::uint64_t{4} * 200692752 + 100000);
-  EXPECT_EQ(bf16.state.compute_copy, bf16.state.values / 2);
-  EXPECT_EQ(bf16.state.moments, 2 * bf16.state.values);
-  EXPECT_EQ(bf16.state.average, bf16.state.values);
+  EXPECT_GE(bf16.models[0].state.values, std::uint64_t{4} * 200692752);
+  EXPECT_LT(bf16.models[0].state.values, std::uint64_t{4} * 200692752 + 100000);
+  EXPECT_EQ(bf16.models[0].state.compute_copy, bf16.models[0].state.values / 2);
+  EXPECT_EQ(bf16.models[0].state.moments, 2 * bf16.models[0].state.values);
+  EXPECT_EQ(bf16.models[0].state.average, bf16.models[0].state.values);
   EXPECT_EQ(bf16.stages[0].micro_batch, 256);
 
   config.stages[0].micro_batch = 128;

@@ -1,0 +1,127 @@
+// Every key of the run's own tables, with its range and its meaning.
+
+#include "train/run_config.hpp"
+
+namespace tessera::train {
+
+const Schema& run_schema() {
+  static const Schema schema = [] {
+    Schema s("run", "What the whole run has in common");
+    s.integer("seed", 18).at_least(0).help("Seed of every random draw.");
+    s.string("precision", "float32")
+        .choices({"float32", "bfloat16", "float64"})
+        .help("Of the computation; parameters and optimizer state are float32, or float64 with float64.");
+    s.integer("log_every", 10).at_least(1).unit("steps").help("Between two lines of metrics.");
+    s.integer("checkpoint_every", 0)
+        .at_least(0)
+        .unit("steps")
+        .help("Between two checkpoints; 0 writes one at the end of each stage only.");
+    s.integer("keep_checkpoints", 2).at_least(1).help("How many of the newest checkpoints stay.");
+    s.number("max_minutes", 0)
+        .at_least(0)
+        .unit("minutes")
+        .help("Stop after this time with a checkpoint and exit code 75; 0 sets no limit.");
+    s.string("non_finite", "stop")
+        .choices({"stop", "skip"})
+        .help(
+            "What a step does whose loss or gradient is NaN or infinite: end the run, or leave the weights "
+            "as they are.");
+    s.integer("sample_every", 0).at_least(0).unit("steps").help("Between two sample grids; 0 makes none.");
+    s.strings("sample_prompts", {}).help("Prompts of the sample grids, one tile each.");
+    s.integer("sample_seed", 0).at_least(0).help("Seed of the sample grids' noise.");
+    s.number("sample_guidance", 5).at_least(0).help("Classifier-free guidance of the sample grids.");
+    s.integer("sample_steps", 0).at_least(0).help("Of the sampler; 0 takes its own default.");
+    return s;
+  }();
+  return schema;
+}
+
+const Schema& data_schema() {
+  static const Schema schema = [] {
+    Schema s("data", "What the run trains on");
+    s.strings("path").help("Folders of shards, or shards: one text or a list.");
+    s.number("caption_drop", 0.1)
+        .range(0, 1)
+        .help("Probability that a sample trains without its caption, for guidance.");
+    s.integer("workers", 1).range(1, 64).unit("threads per rank").help("Threads that read ahead.");
+    s.integer("prefetch", 3).range(2, 1024).unit("micro-batches").help("How far they read ahead.");
+    s.integer("window_shards", 16)
+        .range(1, 65536)
+        .help("Shards whose records are mixed with each other; more mix better and touch more files.");
+    return s;
+  }();
+  return schema;
+}
+
+const Schema& optimizer_schema() {
+  static const Schema schema = [] {
+    Schema s("optimizer", "AdamW");
+    s.number("weight_decay", 0.1).at_least(0).help("Decoupled; of every parameter.");
+    s.number("beta1", 0.9).range(0, 0.999999).help("Memory of the first moment.");
+    s.number("beta2", 0.999).range(0, 0.9999999).help("Memory of the second moment.");
+    s.number("eps", 1e-8).at_least(0).help("Added to the root of the second moment.");
+    return s;
+  }();
+  return schema;
+}
+
+const Schema& start_schema() {
+  static const Schema schema = [] {
+    Schema s("start", "The checkpoint of another run that this one begins from");
+    s.string("checkpoint")
+        .help("The file; once the run has a checkpoint of its own it is not needed any more.");
+    s.string("weights", "trained")
+        .choices({"trained", "average", "preferred"})
+        .help(
+            "Which of its weights: the trained ones, the running average, or the average where there is "
+            "one.");
+    s.string("digest", "")
+        .help(
+            "What `tessera checkpoint show` says of the file; another one is refused. Empty takes any file, "
+            "and the run records the digest of the one it took.");
+    return s;
+  }();
+  return schema;
+}
+
+const Schema& stage_schema() {
+  static const Schema schema = [] {
+    Schema s("stage", "One stage of training; stages run in the order written");
+    s.string("name").help("Appears in metrics and checkpoints.");
+    s.integer("steps").at_least(1).help("Optimizer steps.");
+    s.integer("resolution").at_least(1).unit("pixels").help("Side of the pictures; one that the data has.");
+    s.integer("batch").at_least(1).unit("pictures").help("Per step, over all ranks.");
+    s.integer("micro_batch", 0)
+        .at_least(0)
+        .unit("pictures")
+        .help("At most so many at a time on a rank; 0 takes the rank's whole share.");
+    s.number("mask_ratio", 0).range(0, 0.99).help("Part of the patches that training drops.");
+    s.number("learning_rate").at_least(0).help("After the warm-up.");
+    s.string("schedule", "constant")
+        .choices({"constant", "cosine", "cyclic-cosine"})
+        .help("Of the learning rate, after the warm-up.");
+    s.integer("warmup", 0).at_least(0).unit("steps").help("Linear rise from 0.");
+    s.integer("decay_steps", 0)
+        .at_least(0)
+        .unit("steps")
+        .help("Where the cosine ends, counted from the stage's start, or a cycle's end; 0 takes `steps`.");
+    s.number("floor", 0).range(0, 1).help("The cosine ends at floor x learning_rate.");
+    s.number("clip_norm", 0).at_least(0).help("Largest norm of the whole gradient; 0 does not clip.");
+    s.number("ema_smoothing", 0)
+        .range(0, 0.9999999)
+        .help("Of the running average of the weights, which sampling then uses; 0 keeps none.");
+    s.integer("ema_start", 0)
+        .at_least(0)
+        .unit("steps")
+        .help("Step of the stage at which the average starts.");
+    s.number("position_scale", 1)
+        .range(1e-3, 1e3)
+        .help("Divides position coordinates: 2 where the latent has twice the side of the first stage's.");
+    s.strings("sample_prompts", {}).help("Prompts of the stage's sample grids; none takes those of [run].");
+    s.number("sample_guidance", 0).at_least(0).help("Guidance of its sample grids; 0 takes that of [run].");
+    return s;
+  }();
+  return schema;
+}
+
+}  // namespace tessera::train

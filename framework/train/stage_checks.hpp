@@ -1,0 +1,22 @@
+#pragma once
+// Invariant: whatever can be known to fail in a later stage fails before the first step.
+
+#include <memory>
+#include <span>
+
+#include "comm/communicator.hpp"
+#include "data/dataset.hpp"
+#include "train/run_config.hpp"
+
+namespace tessera::train {
+
+/// The run's data. @param stages  the components of every stage. @throws Error when the data was not made by
+/// the configured codec and text encoder, or lacks what a stage's model reads.
+[[nodiscard]] std::shared_ptr<const data::Dataset> open_data(const RunConfig& config,
+                                                             std::span<const RunComponents> stages);
+
+/// @throws Error when the stage cannot train `components` on this data with this many ranks.
+void check_stage(const StageSettings& stage, const RunComponents& components, const data::Dataset& dataset,
+                 const comm::Communicator& world);
+
+}  // namespace tessera::train
