@@ -15,7 +15,8 @@ namespace tessera::train {
 
 class GradientStep {
  public:
-  GradientStep(RunComponents& components, ModelState& model, const StageSettings& stage,
+  /// @param label  which of the shards' labels is the class.
+  GradientStep(RunComponents& components, ModelState& model, const StageSettings& stage, LabelKind label,
                data::Loader& loader);
 
   /// Leaves this rank's share of the gradient in the store; reductions are under way where they overlap with
@@ -35,6 +36,7 @@ class GradientStep {
   RunComponents& components_;
   ModelState& model_;
   const StageSettings& stage_;
+  LabelKind label_;
   data::Loader& loader_;
   std::vector<float> null_caption_;  // [length, width]; empty when the model reads no captions
   std::vector<float> captions_;

@@ -66,6 +66,7 @@ DataSettings data_settings(const Config& config) {
   DataSettings data;
   data.path = config.get<std::vector<std::string>>("path");
   data.caption_drop = config.get<double>("caption_drop");
+  data.label = config.get<std::string>("label") == "group" ? LabelKind::group : LabelKind::subgroup;
   data.workers = config.get<std::int64_t>("workers");
   data.prefetch = config.get<std::int64_t>("prefetch");
   data.window_shards = config.get<std::int64_t>("window_shards");

@@ -41,10 +41,14 @@ struct RunSettings {
   SampleSettings sample;
 };
 
+/// Which of a shard's two labels is the class of a picture.
+enum class LabelKind : std::uint8_t { subgroup, group };
+
 /// [data]
 struct DataSettings {
   std::vector<std::string> path;  ///< folders of shards, or shards
   double caption_drop = 0.1;
+  LabelKind label = LabelKind::subgroup;
   std::int64_t workers = 1;   ///< reading threads per rank
   std::int64_t prefetch = 3;  ///< micro-batches read ahead
   std::int64_t window_shards = 16;

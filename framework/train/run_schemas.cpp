@@ -42,7 +42,10 @@ const Schema& data_schema() {
     s.strings("path").help("Folders of shards, or shards: one text or a list.");
     s.number("caption_drop", 0.1)
         .range(0, 1)
-        .help("Probability that a sample trains without its caption, for guidance.");
+        .help("Probability that a sample trains without its caption, and without its class, for guidance.");
+    s.string("label", "subgroup")
+        .choices({"subgroup", "group"})
+        .help("Which label of the shards is the class of a picture, for models that read one.");
     s.integer("workers", 1).range(1, 64).unit("threads per rank").help("Threads that read ahead.");
     s.integer("prefetch", 3).range(2, 1024).unit("micro-batches").help("How far they read ahead.");
     s.integer("window_shards", 16)

@@ -3,6 +3,40 @@
 #include <algorithm>
 
 namespace tessera::train {
+namespace {
+
+std::string list_of(const std::vector<std::string>& names) { return to_toml_text(FieldValue(names)); }
+
+/// A label is a row of the shards' list, so the model's classes must be that list.
+void check_classes(const AuxiliaryConditioner& auxiliary, const RunConfig& config, std::size_t stage,
+                   const data::Dataset& dataset) {
+  const bool groups = config.data.label == LabelKind::group;
+  const std::vector<std::string>& there = groups ? dataset.header().groups : dataset.header().subgroups;
+  const std::string kind = groups ? "groups" : "subgroups";
+  const std::string shard = dataset.layout(0).path;
+  const ConfigTree tree = config.stage_tree(stage);
+  if (there.empty()) {
+    throw Error("the model of stage '" + config.stages[stage].name +
+                    "' reads the class of every picture, but " + shard + " knows no " + kind + ".",
+                tree.where("model.auxiliary"),
+                "Set [data] label to the other kind, or build the data with labels.");
+  }
+  if (auxiliary.classes() != static_cast<std::int64_t>(there.size())) {
+    throw Error("the model of stage '" + config.stages[stage].name + "' has " +
+                    std::to_string(auxiliary.classes()) + " classes, but " + shard + " has " +
+                    std::to_string(there.size()) + " " + kind + ".",
+                tree.where("model.auxiliary.classes"),
+                "Set classes = " + std::to_string(there.size()) + ", or choose the label with [data] label.");
+  }
+  const std::vector<std::string> names = auxiliary.class_names();
+  if (names.empty() || names == there) return;
+  const auto differ = std::ranges::mismatch(names, there);
+  throw Error("class " + std::to_string(differ.in1 - names.begin()) + " is called '" + *differ.in1 +
+                  "', but in " + shard + " it is '" + *differ.in2 + "'.",
+              tree.where("model.auxiliary.names"), "Set names = " + list_of(there) + ".");
+}
+
+}  // namespace
 
 std::shared_ptr<const data::Dataset> open_data(const RunConfig& config,
                                                std::span<const RunComponents> stages) {
@@ -20,8 +54,9 @@ std::shared_ptr<const data::Dataset> open_data(const RunConfig& config,
   return std::make_shared<const data::Dataset>(config.data.path, expected);
 }
 
-void check_stage(const StageSettings& stage, const RunComponents& components, const data::Dataset& dataset,
-                 const comm::Communicator& world) {
+void check_stage(const RunConfig& config, std::size_t index, const RunComponents& components,
+                 const data::Dataset& dataset, const comm::Communicator& world) {
+  const StageSettings& stage = config.stages.at(index);
   const std::string where = "stage '" + stage.name + "'";
   if (stage.batch < world.size()) {
     throw Error("the batch of " + std::to_string(stage.batch) +
@@ -41,6 +76,10 @@ void check_stage(const StageSettings& stage, const RunComponents& components, co
     throw Error("a mask_ratio of " + std::to_string(stage.mask_ratio) + " leaves none of the " +
                     std::to_string(tokens) + " patches of a picture.",
                 where, "Lower mask_ratio, or raise the resolution.");
+  }
+  if (const AuxiliaryConditioner* auxiliary = components.backbone().auxiliary();
+      auxiliary != nullptr && auxiliary->classes() > 0) {
+    check_classes(*auxiliary, config, index, dataset);
   }
 }
 

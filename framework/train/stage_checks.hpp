@@ -15,8 +15,9 @@ namespace tessera::train {
 [[nodiscard]] std::shared_ptr<const data::Dataset> open_data(const RunConfig& config,
                                                              std::span<const RunComponents> stages);
 
-/// @throws Error when the stage cannot train `components` on this data with this many ranks.
-void check_stage(const StageSettings& stage, const RunComponents& components, const data::Dataset& dataset,
-                 const comm::Communicator& world);
+/// @throws Error when the stage cannot train `components`, which are its own, on this data with this many
+/// ranks.
+void check_stage(const RunConfig& config, std::size_t stage, const RunComponents& components,
+                 const data::Dataset& dataset, const comm::Communicator& world);
 
 }  // namespace tessera::train

@@ -56,7 +56,7 @@ StageTraining::Outcome StageTraining::run(const std::shared_ptr<const data::Data
   if (state.stage_step == 0) begin(record);
   if (state.stage_step < settings_.steps) {
     data::Loader loader(dataset, loading(config_, settings_, state, world_));
-    GradientStep gradient(components_, model_, settings_, loader);
+    GradientStep gradient(components_, model_, settings_, config_.data.label, loader);
     while (state.stage_step < settings_.steps) {
       const StepReport report = step(gradient, record);
       const bool last = state.stage_step == settings_.steps;

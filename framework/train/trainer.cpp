@@ -176,7 +176,7 @@ std::vector<RunComponents> Run::check_stages() {
   resolved_ = config_.resolved(made);
   dataset_ = open_data(config_, all);
   for (std::size_t i = 0; i < all.size(); ++i) {
-    check_stage(config_.stages[i], all[i], *dataset_, world_);
+    check_stage(config_, i, all[i], *dataset_, world_);
     if (i > 0) (void)plan_hand_over(i, outline_of(all[i - 1]), outline_of(all[i]));
   }
   return all;

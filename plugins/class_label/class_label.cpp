@@ -43,6 +43,7 @@ class ClassLabel : public AuxiliaryConditioner {
   }
 
   std::int64_t classes() const override { return classes_; }
+  std::vector<std::string> class_names() const override { return names_; }
 
   std::int64_t label_of(const std::string& prompt) const override {
     const auto named = std::ranges::find(names_, prompt);

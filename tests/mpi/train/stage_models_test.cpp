@@ -205,7 +205,34 @@ TEST(StageModels, WhatCannotBeHandedOverFailsBeforeTheFirstStep) {
   EXPECT_THAT(failure({"stage.3.model.auxiliary.frequencies=16"}), HasSubstr("ar_embedder"));
   EXPECT_THAT(failure({"stage.2.model.auxilliary={name=\"none\"}"}), HasSubstr("Did you mean 'auxiliary'"));
   EXPECT_THAT(failure({"stage.3.sampler.stpes=3"}), HasSubstr("steps"));
+  // Classes are those of the data.
+  const std::string four = failure({"stage.0.model.auxiliary={name=\"class-label\", classes=4}"});
+  EXPECT_THAT(four, HasSubstr("4 classes"));
+  EXPECT_THAT(four, HasSubstr("shard-00000-of-00003.h5 has 3 subgroups"));
+  EXPECT_THAT(four, HasSubstr("key 'model.auxiliary.classes'"));
+  EXPECT_THAT(failure({"stage.0.model.auxiliary.names=[\"naught\", \"two\", \"one\"]"}),
+              HasSubstr("names = [\"naught\", \"one\", \"two\"]"));
+  EXPECT_THAT(failure({"data.label=group"}), HasSubstr("names = [\"low\", \"middle\", \"high\"]"));
   EXPECT_TRUE(losses(folder / "run").empty());
+}
+
+TEST(StageModels, TheClassIsTheLabelThatTheConfigurationNames) {
+  const Communicator world = Communicator::world();
+  const CommonFolder folder(world);
+  make_data(world, folder / "data");
+  const auto curve = [&](const std::string& name, const std::vector<std::string>& settings) {
+    run_tree(world, staged_configuration(folder / "data", "float32"), folder / name, false, {}, settings);
+    return losses(folder / name);
+  };
+  const std::string nameless = "stage.0.model.auxiliary={name=\"class-label\", classes=3}";
+  const std::vector<double> subgroup = curve("subgroup", {nameless});
+  const std::vector<double> group = curve("group", {nameless, "data.label=group"});
+  EXPECT_EQ(group[0], subgroup[0]);  // the output is zero at first, whatever the class
+  EXPECT_NE(group[7], subgroup[7]);
+  EXPECT_EQ(curve("named", {}), subgroup);
+  // A dropped caption is a dropped class.
+  const std::string always = "data.caption_drop=1.0";
+  EXPECT_EQ(curve("no_group", {nameless, always, "data.label=group"})[7], curve("none", {always})[7]);
 }
 
 }  // namespace

@@ -190,7 +190,7 @@ inline void make_toy_data(const std::string& folder) {
   header.resolutions = {16, 32};
   header.caption_length = static_cast<std::uint32_t>(components.text_encoder().length());
   header.caption_width = static_cast<std::uint32_t>(components.text_encoder().width());
-  header.groups = {"even", "odd"};
+  header.groups = {"low", "middle", "high"};
   header.subgroups = {"naught", "one", "two"};
   io::make_folders(folder);
   const RandomStream stream(RandomKey{.seed = 1, .purpose = Purpose::test});
@@ -201,7 +201,7 @@ inline void make_toy_data(const std::string& folder) {
       data::Record record;
       record.id = std::to_string(number);
       record.width = record.height = 32;
-      record.group = static_cast<std::int32_t>(number % 2);
+      record.group = static_cast<std::int32_t>(number / 7);
       record.subgroup = static_cast<std::int32_t>(number % 3);
       for (const std::int64_t side : header.resolutions) {
         const auto pixels = static_cast<std::uint32_t>(side);
