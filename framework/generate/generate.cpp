@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
+#include <span>
 
 #include "base/random.hpp"
 #include "io/picture_grid.hpp"
@@ -11,26 +13,35 @@
 namespace tessera::generate {
 namespace {
 
+/// A latent, and the picture that it stands for.
 struct Geometry {
-  std::int64_t channels, side, pixels;
-  [[nodiscard]] std::int64_t values() const { return channels * side * side; }
+  std::int64_t channels, height, width;
+  PictureSize picture;
+  [[nodiscard]] std::int64_t values() const { return channels * height * width; }
 };
 
-Geometry geometry_of(const Backbone& backbone, const RunComponents& components, std::int64_t resolution) {
-  const std::int64_t unit = components.codec().downsampling() * backbone.patch_size();
-  if (resolution < unit || resolution % unit != 0) {
-    throw Error("pictures of " + std::to_string(resolution) + " x " + std::to_string(resolution) +
+Geometry geometry_of(const Backbone& backbone, const RunComponents& components, const PictureSize& picture) {
+  const std::int64_t pixels = components.codec().downsampling();
+  const std::int64_t unit = pixels * backbone.patch_size();
+  for (const std::int64_t side : {picture.height, picture.width}) {
+    if (side >= unit && side % unit == 0) continue;
+    throw Error("pictures of " + std::to_string(picture.width) + " x " + std::to_string(picture.height) +
                     " pixels do not suit the model, whose tokens stand for " + std::to_string(unit) +
                     " pixels a side",
-                {}, "choose a multiple of " + std::to_string(unit));
+                {}, "choose multiples of " + std::to_string(unit));
   }
-  return {components.codec().channels(), resolution / components.codec().downsampling(), resolution};
+  return {components.codec().channels(), picture.height / pixels, picture.width / pixels, picture};
 }
 
-/// What the model is told of one more picture: the caption, the class that the prompt names, and the size that
-/// is asked for in the place of an original's.
+PictureSize size_of(const Request& request, std::int64_t prompt) {
+  if (request.sizes.empty()) return {request.resolution, request.resolution, 1.0};
+  return request.sizes[static_cast<std::size_t>(prompt) % request.sizes.size()];
+}
+
+/// What the model is told of one more picture: the caption, the class that the prompt names, and the size
+/// that is asked for in the place of an original's.
 void add_condition(const std::string& prompt, const Backbone& backbone, const TextEncoder& encoder,
-                   const Geometry& geometry, DenoiserRequest& what) {
+                   const PictureSize& picture, DenoiserRequest& what) {
   if (backbone.captions() != nullptr) {
     const EncodedText encoded = encoder.encode(prompt);
     what.captions.insert(what.captions.end(), encoded.features.begin(), encoded.features.end());
@@ -39,31 +50,31 @@ void add_condition(const std::string& prompt, const Backbone& backbone, const Te
   if (const AuxiliaryConditioner* auxiliary = backbone.auxiliary(); auxiliary && auxiliary->classes() > 0) {
     what.facts.label.push_back(auxiliary->label_of(prompt));
   }
-  what.facts.height.push_back(static_cast<double>(geometry.pixels));
-  what.facts.width.push_back(static_cast<double>(geometry.pixels));
-  what.facts.aspect.push_back(1.0);
+  what.facts.height.push_back(static_cast<double>(picture.height));
+  what.facts.width.push_back(static_cast<double>(picture.width));
+  what.facts.aspect.push_back(picture.ratio);
 }
 
-/// Pictures [begin, end) of the request, numbered prompt by prompt, in one run of the sampler.
-void sample_batch(const Backbone& backbone, const RunComponents& components, const Request& request,
-                  const Geometry& geometry, std::int64_t begin, std::int64_t end, std::vector<Picture>& out) {
+/// Some pictures of the request, all of one size, in one run of the sampler. They are numbered prompt by
+/// prompt.
+std::vector<io::Image> sample_batch(const Backbone& backbone, const RunComponents& components,
+                                    const Request& request, const Geometry& geometry,
+                                    std::span<const std::int64_t> numbers) {
   const auto values = static_cast<std::size_t>(geometry.values());
   const TextEncoder& encoder = components.text_encoder();
   DenoiserRequest what;
-  what.shape = {end - begin, geometry.channels, geometry.side, geometry.side};
+  what.shape = {static_cast<std::int64_t>(numbers.size()), geometry.channels, geometry.height,
+                geometry.width};
   what.caption_width = encoder.width();
   what.guidance = request.guidance;
-
-  for (std::int64_t i = begin; i < end; ++i) {
-    const std::int64_t prompt = i / request.per_prompt;
-    const std::string& text = request.prompts[static_cast<std::size_t>(prompt)];
-    add_condition(text, backbone, encoder, geometry, what);
-    out.push_back({text, prompt, i % request.per_prompt, {}});
-  }
+  const auto prompt_of = [&](std::int64_t i) -> const std::string& {
+    return request.prompts[static_cast<std::size_t>(i / request.per_prompt)];
+  };
+  for (const std::int64_t i : numbers) add_condition(prompt_of(i), backbone, encoder, geometry.picture, what);
   const NoiseSource noise = [&](int draw) {
     std::vector<float> normals(values);
     std::vector<double> all;
-    for (std::int64_t i = begin; i < end; ++i) {
+    for (const std::int64_t i : numbers) {
       const RandomStream stream(RandomKey{.seed = request.seed,
                                           .purpose = Purpose::sampling,
                                           .step = static_cast<std::uint64_t>(i % request.per_prompt)});
@@ -78,26 +89,43 @@ void sample_batch(const Backbone& backbone, const RunComponents& components, con
   const std::vector<double> latents =
       components.sampler().sample(*denoiser, noise, request.steps, SamplerTrace{});
   if (!std::all_of(latents.begin(), latents.end(), [](double value) { return std::isfinite(value); })) {
-    throw Error("the model gave NaN or infinity while sampling '" + out.back().prompt + "'", {},
+    throw Error("the model gave NaN or infinity while sampling '" + prompt_of(numbers.back()) + "'", {},
                 "its weights are broken: use an earlier checkpoint, or float32 instead of bfloat16");
   }
-  const auto count = static_cast<std::size_t>(end - begin);
-  for (std::size_t k = 0; k < count; ++k) {
+  std::vector<io::Image> images;
+  for (std::size_t k = 0; k < numbers.size(); ++k) {
     const auto first = latents.begin() + static_cast<std::ptrdiff_t>(k * values);
     const std::vector<float> latent(first, first + static_cast<std::ptrdiff_t>(values));
-    out[out.size() - count + k].image = components.codec().decode(latent, geometry.side, geometry.side);
+    images.push_back(components.codec().decode(latent, geometry.height, geometry.width));
   }
+  return images;
 }
 
+/// Pictures [begin, end) of the request, those of one size together in batches.
 std::vector<Picture> sample_range(const Backbone& backbone, const RunComponents& components,
                                   const Request& request, std::int64_t begin, std::int64_t end) {
   const ops::NoGradScope no_grad;
-  const Geometry geometry = geometry_of(backbone, components, request.resolution);
   std::vector<Picture> pictures;
-  for (std::int64_t first = begin; first < end; first += request.batch) {
-    const std::int64_t last = std::min(first + request.batch, end);
-    sample_batch(backbone, components, request, geometry, first, last, pictures);
-    if (request.progress) request.progress(last - begin, end - begin);
+  std::map<PictureSize, std::vector<std::int64_t>> by_size;
+  for (std::int64_t i = begin; i < end; ++i) {
+    const std::int64_t prompt = i / request.per_prompt;
+    pictures.push_back(
+        {request.prompts[static_cast<std::size_t>(prompt)], prompt, i % request.per_prompt, {}});
+    by_size[size_of(request, prompt)].push_back(i);
+  }
+  std::int64_t done = 0;
+  for (const auto& [size, numbers] : by_size) {
+    const Geometry geometry = geometry_of(backbone, components, size);
+    for (std::size_t first = 0; first < numbers.size(); first += static_cast<std::size_t>(request.batch)) {
+      const std::size_t count = std::min(numbers.size() - first, static_cast<std::size_t>(request.batch));
+      const auto batch = std::span(numbers).subspan(first, count);
+      std::vector<io::Image> images = sample_batch(backbone, components, request, geometry, batch);
+      for (std::size_t k = 0; k < count; ++k) {
+        pictures[static_cast<std::size_t>(batch[k] - begin)].image = std::move(images[k]);
+      }
+      done += static_cast<std::int64_t>(count);
+      if (request.progress) request.progress(done, end - begin);
+    }
   }
   return pictures;
 }
@@ -110,13 +138,27 @@ std::int64_t count_of(const Request& request) {
   return static_cast<std::int64_t>(request.prompts.size()) * request.per_prompt;
 }
 
-/// Pixels as bytes: all pictures of a request have one size.
+/// Width, height and pixels of each picture.
 std::string packed(const std::vector<Picture>& pictures) {
   std::string bytes;
   for (const Picture& picture : pictures) {
+    for (const int side : {picture.image.width, picture.image.height}) {
+      bytes.append(reinterpret_cast<const char*>(&side), sizeof(side));
+    }
     bytes.append(reinterpret_cast<const char*>(picture.image.pixels.data()), picture.image.pixels.size());
   }
   return bytes;
+}
+
+/// The images of packed(), appended.
+void unpack(const std::string& bytes, std::vector<io::Image>& images) {
+  for (std::size_t at = 0; at < bytes.size();) {
+    int sides[2];
+    std::memcpy(sides, bytes.data() + at, sizeof(sides));
+    io::Image& image = images.emplace_back(sides[0], sides[1]);
+    std::memcpy(image.pixels.data(), bytes.data() + at + sizeof(sides), image.pixels.size());
+    at += sizeof(sides) + image.pixels.size();
+  }
 }
 
 }  // namespace
@@ -136,18 +178,14 @@ std::vector<Picture> generate(const Backbone& backbone, const RunComponents& com
   const std::vector<std::string> gathered = world.gather(packed(own));
   if (world.rank() != 0) return {};
 
+  std::vector<io::Image> images;
+  for (const std::string& bytes : gathered) unpack(bytes, images);
   std::vector<Picture> all;
-  const auto side = static_cast<int>(request.resolution);
-  for (const std::string& bytes : gathered) {
-    const std::size_t size = io::Image(side, side).pixels.size();
-    for (std::size_t at = 0; at < bytes.size(); at += size) {
-      const auto index = static_cast<std::int64_t>(all.size());
-      const std::int64_t prompt = index / request.per_prompt;
-      Picture picture{request.prompts[static_cast<std::size_t>(prompt)], prompt, index % request.per_prompt,
-                      io::Image(side, side)};
-      std::memcpy(picture.image.pixels.data(), bytes.data() + at, size);
-      all.push_back(std::move(picture));
-    }
+  for (io::Image& image : images) {
+    const auto index = static_cast<std::int64_t>(all.size());
+    const std::int64_t prompt = index / request.per_prompt;
+    all.push_back({request.prompts[static_cast<std::size_t>(prompt)], prompt, index % request.per_prompt,
+                   std::move(image)});
   }
   return all;
 }

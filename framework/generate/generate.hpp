@@ -14,10 +14,19 @@
 
 namespace tessera::generate {
 
+/// What a picture measures, in pixels, and the aspect ratio that the model is told of it.
+struct PictureSize {
+  std::int64_t height = 0, width = 0;
+  double ratio = 1;  ///< height / width of the aspect bucket
+  friend auto operator<=>(const PictureSize&, const PictureSize&) = default;
+};
+
 struct Request {
   std::vector<std::string> prompts;
   std::int64_t per_prompt = 1;  ///< pictures of each prompt
-  std::int64_t resolution = 0;  ///< picture side, pixels
+  std::int64_t resolution = 0;  ///< side of square pictures, and nominal side of others, pixels
+  /// Of the pictures of each prompt; taken in turn where there are more prompts. Empty: squares.
+  std::vector<PictureSize> sizes;
   std::uint64_t seed = 0;
   double guidance = 1;     ///< at most 1: none
   int steps = 0;           ///< 0: the sampler's default
@@ -34,8 +43,8 @@ struct Picture {
 };
 
 /// Samples with the weights that the backbone holds, at the position scale it has.
-/// @return all pictures, prompt by prompt. @throws Error when the resolution does not suit codec and model,
-/// or the model gives NaN.
+/// @return all pictures, prompt by prompt. @throws Error when a size does not suit codec and model, or the
+/// model gives NaN.
 [[nodiscard]] std::vector<Picture> generate(const Backbone& backbone, const RunComponents& components,
                                             const Request& request);
 /// The same, the pictures shared out over the ranks. Collective. @return all pictures on rank 0, none

@@ -20,6 +20,7 @@ TEST(GenerateOnRanks, ranks_draw_what_one_draws) {
     Request request = model.request();
     request.prompts.resize(prompts);
     request.batch = 2;
+    request.sizes = {{8, 16, 0.5}, {8, 8, 1.0}, {16, 8, 2.0}};
     const auto together = generate(model.components.backbone(), model.components, request, world);
     if (world.rank() != 0) {
       EXPECT_TRUE(together.empty());

@@ -65,10 +65,55 @@ TEST(Generate, one_picture_a_prompt_is_the_first_of_several) {
   for (std::size_t i = 0; i < 5; ++i) EXPECT_LE(difference(one[i].image, two[2 * i].image), one_level);
 }
 
+TEST(Generate, every_prompt_may_have_a_shape_of_its_own) {
+  SmallModel model;
+  Request request = model.request();
+  request.sizes = {{8, 8, 1.0}, {8, 16, 0.5}, {16, 8, 2.0}};  // five prompts: in turn
+  const auto pictures = generate(model.components.backbone(), model.components, request);
+  ASSERT_EQ(pictures.size(), 10U);
+  for (std::size_t i = 0; i < pictures.size(); ++i) {
+    const PictureSize& size = request.sizes[i / 2 % 3];
+    EXPECT_EQ(pictures[i].image.height, size.height) << i;
+    EXPECT_EQ(pictures[i].image.width, size.width) << i;
+    EXPECT_EQ(pictures[i].prompt, request.prompts[i / 2]);
+    EXPECT_EQ(pictures[i].number, static_cast<std::int64_t>(i % 2));
+  }
+  // Which others are drawn, and in which batches, changes nothing.
+  request.batch = 1;
+  const auto single = generate(model.components.backbone(), model.components, request);
+  request.sizes = {request.sizes[1]};
+  const auto wide = generate(model.components.backbone(), model.components, request);
+  for (std::size_t i = 0; i < pictures.size(); ++i) {
+    EXPECT_LE(difference(single[i].image, pictures[i].image), one_level) << i;
+    if (i / 2 % 3 == 1) {
+      EXPECT_LE(difference(wide[i].image, pictures[i].image), one_level) << i;
+    }
+  }
+  const io::Image grid = grid_of(pictures);
+  EXPECT_GT(grid.height, grid.width);  // two across, five down
+}
+
+TEST(Generate, the_model_is_told_size_and_aspect) {
+  SmallModel model({"model.backbone.width=48", "model.patch_mixer.width=48",
+                    "model.auxiliary={name=\"size-aspect\", frequencies=8}"});
+  Request request = model.request();
+  request.prompts.resize(1);
+  const auto drawn = [&](const PictureSize& size) {
+    request.sizes = {size};
+    return generate(model.components.backbone(), model.components, request)[0].image;
+  };
+  EXPECT_GT(difference(drawn({8, 16, 0.5}), drawn({8, 16, 1.0})), 2);
+  request.sizes.clear();
+  EXPECT_EQ(generate(model.components.backbone(), model.components, request)[0].image, drawn({8, 8, 1.0}));
+}
+
 TEST(Generate, impossible_requests_are_errors) {
   SmallModel model;
   Request request = model.request();
   request.resolution = 7;
+  EXPECT_THROW(static_cast<void>(generate(model.components.backbone(), model.components, request)), Error);
+  request = model.request();
+  request.sizes = {{8, 8, 1.0}, {8, 7, 1.14}};
   EXPECT_THROW(static_cast<void>(generate(model.components.backbone(), model.components, request)), Error);
   request = model.request();
   request.prompts.clear();

@@ -74,6 +74,12 @@ inline const char* small_configuration() {
   )";
 }
 
+inline ConfigTree small_tree(const std::vector<std::string>& settings) {
+  ConfigTree tree = ConfigTree::parse(small_configuration(), "small.toml");
+  for (const std::string& setting : settings) tree.set(setting);
+  return tree;
+}
+
 /// Initialised weights give an output of zero; these do not.
 inline void randomise(nn::ParameterStore& store, std::uint64_t seed) {
   std::vector<float> values(static_cast<std::size_t>(store.arena_elements()));
@@ -88,14 +94,8 @@ inline void randomise(nn::ParameterStore& store, std::uint64_t seed) {
   store.refresh_compute_copy();
 }
 
-/// @param settings  "sampler.steps=4", over the small configuration
-inline ConfigTree small_tree(const std::vector<std::string>& settings) {
-  ConfigTree tree = ConfigTree::parse(small_configuration(), "small.toml");
-  for (const std::string& setting : settings) tree.set(setting);
-  return tree;
-}
-
 struct SmallModel {
+  /// @param settings  laid over small_configuration(): "model.backbone.depth=1".
   explicit SmallModel(const std::vector<std::string>& settings = {})
       : registry(Registry::with_installed_plugins()),
         config(train::RunConfig::resolve(small_tree(settings))),
