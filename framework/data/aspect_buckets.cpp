@@ -60,6 +60,19 @@ std::string ratio_text(double ratio) {
   return text.data();
 }
 
+double aspect_of(const std::string& shape) {
+  double width = 0, height = 0;
+  int used = 0;
+  const bool read = std::sscanf(shape.c_str(), "%lf:%lf%n", &width, &height, &used) == 2 &&
+                    used == static_cast<int>(shape.size());
+  const double aspect = height / width;
+  if (!read || !(width > 0) || !(height > 0) || !(aspect >= 1.0 / 16) || !(aspect <= 16)) {
+    throw Error("'" + shape + "' is no shape of a picture.", "aspect",
+                "Write width:height, for example 2:1 for a wide one, between 1:16 and 16:1.");
+  }
+  return aspect;
+}
+
 std::vector<AspectBucket> aspect_buckets(std::span<const std::int64_t> sides, std::int64_t unit) {
   check(sides, unit);
   std::map<double, const Row*> kept;

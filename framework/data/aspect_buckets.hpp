@@ -26,6 +26,10 @@ struct AspectBucket {
 /// "0.25", "1", "3.62"
 [[nodiscard]] std::string ratio_text(double ratio);
 
+/// Height / width of a shape as people write it, "16:9" (width:height).
+/// @throws Error when it is no such text, or is narrower than 1:16 or 16:1.
+[[nodiscard]] double aspect_of(const std::string& shape);
+
 /// PixArt's 40 buckets scaled to nominal sides (that of the square bucket), sizes rounded to multiples of
 /// `unit`; of those that then have the same key at the last side, the row nearest to it is kept. Ascending by
 /// ratio. At 1024, 512 and 256 pixels with a unit of 64, 32 and 16 or less these are the published tables.

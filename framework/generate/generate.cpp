@@ -7,6 +7,7 @@
 #include <span>
 
 #include "base/random.hpp"
+#include "data/aspect_buckets.hpp"
 #include "io/picture_grid.hpp"
 #include "ops/graph.hpp"
 
@@ -162,6 +163,19 @@ void unpack(const std::string& bytes, std::vector<io::Image>& images) {
 }
 
 }  // namespace
+
+std::vector<PictureSize> bucket_sizes(const RunComponents& components, std::int64_t resolution,
+                                      const std::vector<double>& aspects) {
+  if (aspects.empty()) return {};
+  const std::int64_t unit = components.codec().downsampling() * components.backbone().patch_size();
+  const std::vector<data::AspectBucket> buckets = data::aspect_buckets(std::span(&resolution, 1), unit);
+  std::vector<PictureSize> sizes;
+  for (const double aspect : aspects) {
+    const data::AspectBucket& nearest = buckets[data::nearest_bucket(buckets, aspect, 1.0)];
+    sizes.push_back({nearest.sizes.front().height, nearest.sizes.front().width, nearest.ratio});
+  }
+  return sizes;
+}
 
 std::vector<Picture> generate(const Backbone& backbone, const RunComponents& components,
                               const Request& request) {

@@ -42,6 +42,11 @@ struct Picture {
   io::Image image;
 };
 
+/// For each aspect, height / width, the nearest of the model's aspect buckets at a nominal side.
+/// @throws Error when the side does not suit codec and model.
+[[nodiscard]] std::vector<PictureSize> bucket_sizes(const RunComponents& components, std::int64_t resolution,
+                                                    const std::vector<double>& aspects);
+
 /// Samples with the weights that the backbone holds, at the position scale it has.
 /// @return all pictures, prompt by prompt. @throws Error when a size does not suit codec and model, or the
 /// model gives NaN.

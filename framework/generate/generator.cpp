@@ -46,10 +46,16 @@ Request Generator::default_request() const {
   const train::SampleSettings& samples = stage().sample;
   request.prompts = samples.prompts;
   request.resolution = stage().resolution;
+  request.sizes = sizes_of(samples.aspects, request.resolution);
   request.seed = samples.seed;
   request.guidance = samples.guidance;
   request.steps = own_sampler_ ? static_cast<int>(samples.steps) : 0;
   return request;
+}
+
+std::vector<PictureSize> Generator::sizes_of(const std::vector<double>& aspects,
+                                             std::int64_t resolution) const {
+  return bucket_sizes(*components_, resolution, aspects);
 }
 
 void Generator::set_positions(const Request& request) {

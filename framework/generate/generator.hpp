@@ -32,6 +32,9 @@ class Generator {
   /// The request with what the run's configuration says: resolution of the checkpoint's stage, guidance, seed
   /// and, for its own sampler, steps of its samples.
   [[nodiscard]] Request default_request() const;
+  /// bucket_sizes() of the checkpoint's model.
+  [[nodiscard]] std::vector<PictureSize> sizes_of(const std::vector<double>& aspects,
+                                                  std::int64_t resolution) const;
   /// Another resolution than the stage's keeps the range that positions span.
   [[nodiscard]] std::vector<Picture> generate(const Request& request, const comm::Communicator& world);
   [[nodiscard]] std::vector<Picture> generate(const Request& request);

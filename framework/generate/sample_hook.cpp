@@ -8,6 +8,7 @@ io::Image sample_grid(const train::SampleRequest& wanted) {
   Request request;
   request.prompts = wanted.settings.prompts;
   request.resolution = wanted.resolution;
+  request.sizes = bucket_sizes(wanted.components, wanted.resolution, wanted.settings.aspects);
   request.seed = wanted.settings.seed;
   request.guidance = wanted.settings.guidance;
   request.steps = static_cast<int>(wanted.settings.steps);

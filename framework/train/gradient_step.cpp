@@ -67,7 +67,7 @@ Condition GradientStep::condition_of(const data::HostBatch& batch) {
   PictureFacts& facts = condition.facts;
   facts.height.assign(batch.height.begin(), batch.height.end());
   facts.width.assign(batch.width.begin(), batch.width.end());
-  facts.aspect.assign(batch.samples, static_cast<double>(batch.grid.height) / batch.grid.width);
+  facts.aspect.assign(batch.samples, batch.ratio);
   const std::vector<std::int32_t>& labels = label_ == LabelKind::group ? batch.group : batch.subgroup;
   facts.label.assign(labels.begin(), labels.end());
   for (std::size_t i = 0; i < batch.samples; ++i) {

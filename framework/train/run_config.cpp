@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "data/aspect_buckets.hpp"
 #include "plugin/component_tables.hpp"
 
 namespace tessera::train {
@@ -116,6 +117,7 @@ StageSettings stage_settings(const ConfigTree& table, const Config& config, cons
   stage.name = config.get<std::string>("name");
   stage.steps = config.get<std::int64_t>("steps");
   stage.resolution = config.get<std::int64_t>("resolution");
+  stage.aspect_buckets = config.get<bool>("aspect_buckets");
   stage.batch = config.get<std::int64_t>("batch");
   stage.micro_batch = config.get<std::int64_t>("micro_batch");
   stage.mask_ratio = config.get<double>("mask_ratio");
@@ -135,6 +137,13 @@ StageSettings stage_settings(const ConfigTree& table, const Config& config, cons
   if (!prompts.empty()) stage.sample.prompts = prompts;
   if (config.get<double>("sample_guidance") > 0)
     stage.sample.guidance = config.get<double>("sample_guidance");
+  for (const std::string& shape : config.get<std::vector<std::string>>("sample_aspects")) {
+    try {
+      stage.sample.aspects.push_back(data::aspect_of(shape));
+    } catch (const Error& error) {
+      throw Error(error.summary(), config.where("sample_aspects"), error.remedy());
+    }
+  }
   stage.overrides = overrides_of(table);
   return stage;
 }

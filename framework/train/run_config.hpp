@@ -26,6 +26,8 @@ struct SampleSettings {
   std::uint64_t seed = 0;
   double guidance = 5;
   std::int64_t steps = 0;  ///< 0: the sampler's default
+  /// Height / width of the pictures, prompt by prompt in turn; empty: squares.
+  std::vector<double> aspects{};
 };
 
 /// [run]
@@ -67,7 +69,8 @@ struct StartSettings {
 struct StageSettings {
   std::string name;
   std::int64_t steps = 0;
-  std::int64_t resolution = 0;   ///< picture side, pixels
+  std::int64_t resolution = 0;   ///< picture side, pixels; of aspect buckets that of the square one
+  bool aspect_buckets = false;   ///< batches of one aspect ratio each
   std::int64_t batch = 0;        ///< over all ranks
   std::int64_t micro_batch = 0;  ///< per rank, at most; 0: the rank's whole share
   double mask_ratio = 0;

@@ -93,6 +93,11 @@ const Schema& stage_schema() {
     s.string("name").help("Appears in metrics and checkpoints.");
     s.integer("steps").at_least(1).help("Optimizer steps.");
     s.integer("resolution").at_least(1).unit("pixels").help("Side of the pictures; one that the data has.");
+    s.boolean("aspect_buckets", false)
+        .help(
+            "Train on pictures of every aspect ratio, a batch of one at a time; `resolution` is then the "
+            "side "
+            "of the square ones. Without it all pictures must have one shape.");
     s.integer("batch").at_least(1).unit("pictures").help("Per step, over all ranks.");
     s.integer("micro_batch", 0)
         .at_least(0)
@@ -122,6 +127,10 @@ const Schema& stage_schema() {
         .help("Divides position coordinates: 2 where the latent has twice the side of the first stage's.");
     s.strings("sample_prompts", {}).help("Prompts of the stage's sample grids; none takes those of [run].");
     s.number("sample_guidance", 0).at_least(0).help("Guidance of its sample grids; 0 takes that of [run].");
+    s.strings("sample_aspects", {})
+        .help(
+            "Shapes of its sample pictures, width:height, prompt by prompt in turn: [\"1:1\", \"2:1\", "
+            "\"1:2\"]. Each is drawn in the nearest aspect bucket; none draws squares.");
     return s;
   }();
   return schema;

@@ -2,10 +2,41 @@
 
 #include <algorithm>
 
+#include "data/aspect_buckets.hpp"
+
 namespace tessera::train {
 namespace {
 
 std::string list_of(const std::vector<std::string>& names) { return to_toml_text(FieldValue(names)); }
+
+void check_grid(data::Grid grid, const std::string& bucket, const StageSettings& stage, std::int64_t patch,
+                const std::string& where) {
+  if (grid.height % patch != 0 || grid.width % patch != 0) {
+    throw Error("latents of " + std::to_string(grid.height) + " x " + std::to_string(grid.width) +
+                    " at resolution " + std::to_string(stage.resolution) + bucket +
+                    " cannot be cut into patches of side " + std::to_string(patch) + ".",
+                where,
+                bucket.empty()
+                    ? "Choose a resolution whose latent side is a multiple of the backbone's patch."
+                    : "Build the data with --unit, the pixels that a patch of the model covers.");
+  }
+  const std::int64_t tokens = grid.height / patch * (grid.width / patch);
+  if (stage.mask_ratio > 0 && Masking::kept_tokens(tokens, stage.mask_ratio) < 1) {
+    throw Error("a mask_ratio of " + std::to_string(stage.mask_ratio) + " leaves none of the " +
+                    std::to_string(tokens) + " patches of a picture" + bucket + ".",
+                where, "Lower mask_ratio, or raise the resolution.");
+  }
+}
+
+/// The one grid of a stage without aspect buckets.
+data::Grid grid_of_all(const data::Dataset& dataset, std::size_t resolution, const std::string& where) {
+  if (dataset.buckets().size() > 1) {
+    throw Error("the data has pictures of " + std::to_string(dataset.buckets().size()) +
+                    " aspect ratios, but a batch takes one.",
+                where, "Set aspect_buckets = true, or build the data without --buckets.");
+  }
+  return dataset.common_grid(resolution);
+}
 
 /// A label is a row of the shards' list, so the model's classes must be that list.
 void check_classes(const AuxiliaryConditioner& auxiliary, const RunConfig& config, std::size_t stage,
@@ -63,19 +94,14 @@ void check_stage(const RunConfig& config, std::size_t index, const RunComponents
                     " pictures is smaller than the number of ranks, " + std::to_string(world.size()) + ".",
                 where, "Raise `batch`, or start fewer ranks.");
   }
-  const data::Grid grid = dataset.common_grid(dataset.resolution_index(stage.resolution));
-  const std::int64_t patch = components.backbone().patch_size();
-  if (grid.height % patch != 0 || grid.width % patch != 0) {
-    throw Error("latents of " + std::to_string(grid.height) + " x " + std::to_string(grid.width) +
-                    " at resolution " + std::to_string(stage.resolution) +
-                    " cannot be cut into patches of side " + std::to_string(patch) + ".",
-                where, "Choose a resolution whose latent side is a multiple of the backbone's patch.");
-  }
-  const std::int64_t tokens = grid.height / patch * (grid.width / patch);
-  if (stage.mask_ratio > 0 && Masking::kept_tokens(tokens, stage.mask_ratio) < 1) {
-    throw Error("a mask_ratio of " + std::to_string(stage.mask_ratio) + " leaves none of the " +
-                    std::to_string(tokens) + " patches of a picture.",
-                where, "Lower mask_ratio, or raise the resolution.");
+  const std::size_t resolution = dataset.resolution_index(stage.resolution);
+  if (stage.aspect_buckets) {
+    for (const data::DatasetBucket& bucket : dataset.buckets()) {
+      check_grid(bucket.grids[resolution], ", aspect bucket " + data::ratio_text(bucket.ratio), stage,
+                 components.backbone().patch_size(), where);
+    }
+  } else {
+    check_grid(grid_of_all(dataset, resolution, where), "", stage, components.backbone().patch_size(), where);
   }
   if (const AuxiliaryConditioner* auxiliary = components.backbone().auxiliary();
       auxiliary != nullptr && auxiliary->classes() > 0) {

@@ -6,9 +6,15 @@
 namespace tessera::train {
 namespace {
 
-data::LoaderConfig loading(const RunConfig& config, const StageSettings& stage,
+data::LoaderConfig loading(const RunConfig& config, const StageSettings& stage, const Codec& codec,
                            const checkpoint::RunState& state, const comm::Communicator& world) {
+  std::vector<data::EarlierSteps> earlier;
+  for (std::int64_t i = 0; i < state.stage; ++i) {
+    const StageSettings& before = config.stages[static_cast<std::size_t>(i)];
+    earlier.push_back({static_cast<std::uint64_t>(before.batch), static_cast<std::uint64_t>(before.steps)});
+  }
   return {.resolution = stage.resolution,
+          .buckets = stage.aspect_buckets,
           .global_batch = static_cast<std::uint64_t>(stage.batch),
           .micro_batch = static_cast<std::uint64_t>(stage.micro_batch),
           .rank = static_cast<std::uint64_t>(world.rank()),
@@ -18,6 +24,8 @@ data::LoaderConfig loading(const RunConfig& config, const StageSettings& stage,
           .attempt = static_cast<std::uint32_t>(state.attempt),
           .first_step = static_cast<std::uint64_t>(state.stage_step),
           .first_draw = static_cast<std::uint64_t>(state.samples_seen),
+          .earlier = std::move(earlier),
+          .downsampling = static_cast<std::uint32_t>(codec.downsampling()),
           .caption_drop = config.data.caption_drop,
           .window_shards = static_cast<std::uint32_t>(config.data.window_shards),
           .prefetch = static_cast<std::uint32_t>(config.data.prefetch),
@@ -55,7 +63,7 @@ StageTraining::Outcome StageTraining::run(const std::shared_ptr<const data::Data
   const StageModel model{settings_, components_, model_};
   if (state.stage_step == 0) begin(record);
   if (state.stage_step < settings_.steps) {
-    data::Loader loader(dataset, loading(config_, settings_, state, world_));
+    data::Loader loader(dataset, loading(config_, settings_, components_.codec(), state, world_));
     GradientStep gradient(components_, model_, settings_, config_.data.label, loader);
     while (state.stage_step < settings_.steps) {
       const StepReport report = step(gradient, record);

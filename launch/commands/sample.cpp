@@ -13,6 +13,7 @@
 
 #include "checkpoint/checkpoint_folder.hpp"
 #include "compute/matmul.hpp"
+#include "data/aspect_buckets.hpp"
 #include "generate/generator.hpp"
 #include "io/file.hpp"
 #include "io/png.hpp"
@@ -74,6 +75,15 @@ ConfigTree sampler_of(const Arguments& arguments) {
   return tree.table("sampler");
 }
 
+/// Height / width of --aspect.
+double aspect_of(const Arguments& arguments) {
+  try {
+    return data::aspect_of(arguments.text("--aspect"));
+  } catch (const Error& error) {
+    throw usage_error("--aspect: " + error.summary(), "sample", error.remedy());
+  }
+}
+
 /// "003-1-purple-heart.png"
 std::string file_name(const generate::Picture& picture) {
   std::string name = std::to_string(picture.prompt_index);
@@ -125,13 +135,19 @@ ExitCode run(const Arguments& arguments, const comm::Communicator& world) {
                                 weights_of(arguments), arguments.text("--precision"), world);
   generator.set_sampler(sampler_of(arguments));
   generate::Request request = generator.default_request();
-  if (const auto prompts = prompts_of(arguments); !prompts.empty()) request.prompts = prompts;
+  std::vector<double> aspects = generator.stage().sample.aspects;
+  if (const auto prompts = prompts_of(arguments); !prompts.empty()) {
+    request.prompts = prompts;
+    aspects.clear();  // those belong to the run's own prompts
+  }
+  if (arguments.has("--aspect")) aspects = {aspect_of(arguments)};
   if (request.prompts.empty()) {
     throw usage_error("there is no prompt, neither here nor in the run's configuration", "sample",
                       "give --prompt TEXT or --prompts FILE.");
   }
   request.per_prompt = arguments.integer("--per-prompt", 1, 1, 100000);
   request.resolution = arguments.integer("--size", request.resolution, 1, 65536);
+  request.sizes = generator.sizes_of(aspects, request.resolution);
   request.seed =
       static_cast<std::uint64_t>(arguments.integer("--seed", static_cast<std::int64_t>(request.seed), 0));
   request.guidance = arguments.number("--guidance", request.guidance, 0, 1000);
@@ -173,7 +189,12 @@ Command sample_command() {
       {"--guidance", Option::Takes::one, "X",
        "Classifier-free guidance; 1 is none (default: run.sample_guidance)."},
       {"--seed", Option::Takes::one, "N", "Chooses the noise (default: run.sample_seed)."},
-      {"--size", Option::Takes::one, "PIXELS", "Picture side (default: that of the checkpoint's stage)."},
+      {"--size", Option::Takes::one, "PIXELS",
+       "Picture side, of other shapes that of the square with as many pixels (default: that of the "
+       "checkpoint's stage)."},
+      {"--aspect", Option::Takes::one, "W:H",
+       "Shape of all pictures, for example 2:1: the nearest aspect bucket (default: squares, and for the "
+       "run's own prompts its sample_aspects)."},
       {"--weights", Option::Takes::one, "WHICH",
        "average, trained or preferred: the running average where there is one (default preferred)."},
       {"--precision", Option::Takes::one, "TYPE", "float32, bfloat16 or float64 (default: the run's)."},

@@ -87,7 +87,12 @@ expect 0 "4 pictures: one.png" "$tessera" sample --checkpoint run/checkpoints/st
 expect 0 "4 pictures: ddim.png" "${two[@]}" sample --checkpoint run --prompt "red heart" "a dog" --per-prompt 2 \
   --sampler ddim --set sampler.eta=0.5 --steps 2 --out ddim.png
 cmp -s ddim.png two.png && { echo "FAILED: another sampler drew the same"; failures=$((failures + 1)); }
-for file in contact.png one.png two.png ddim.png; do
+expect 0 "1 pictures: wide.png" "$tessera" sample --checkpoint run --prompt "red heart" --aspect 2:1 --steps 2 \
+  --out wide.png --singles wide
+expect 0 "model          backbone dit" "$tessera" checkpoint show run/checkpoints/step-00000008.h5
+expect 0 "Starting from run/checkpoints/step-00000008.h5 (digest " "${two[@]}" train "$quick" short.toml --out tuned \
+  --set start.checkpoint=run/checkpoints/step-00000008.h5 --set start.weights=average
+for file in contact.png one.png two.png ddim.png wide.png; do
   [ "$(head -c 4 "$file" | tail -c 3)" = PNG ] || { echo "FAILED: $file is no PNG"; failures=$((failures + 1)); }
 done
 expect 75 "repeat the command with --resume" "${two[@]}" train "$quick" short.toml --out limited \
@@ -160,6 +165,7 @@ expect 2 "Add --buckets" "$tessera" data build emoji --unit 8 --out x
 expect 2 "Add --compose N" "$tessera" data build emoji --compose-only --out x
 expect 2 "CONFIG is missing" "${two[@]}" train
 expect_once "CONFIG is missing"
+expect 2 "2x1" "$tessera" sample --checkpoint run --prompt x --aspect 2x1
 expect 2 "--checkpoint FILE is missing" "$tessera" sample --prompt x
 expect 2 "does not set the sampler" "$tessera" sample --checkpoint run --set run.seed=1
 

@@ -2,10 +2,12 @@
 // Invariant: a toy run has every feature of a real one (masking, experts, caption dropout, accumulation, a
 // batch that no rank count from 2 to 4 divides, shards of different sizes) and takes milliseconds per step.
 
+#include <array>
 #include <string>
 #include <vector>
 
 #include "base/random.hpp"
+#include "data/aspect_buckets.hpp"
 #include "data/shard_writer.hpp"
 #include "io/file.hpp"
 #include "plugin/registry.hpp"
@@ -181,7 +183,9 @@ steps = 3
 }
 
 /// Three shards of 11, 6 and 2 pictures, each of one colour with some noise: there is something to learn.
-inline void make_toy_data(const std::string& folder) {
+/// @param buckets  wide, square and tall ones in turn, in the buckets nearest to 2:1, 1:1 and 1:2; else
+/// squares.
+inline void make_toy_data(const std::string& folder, bool buckets = false) {
   RunComponents components(registry(), toy_configuration(folder, "float32"));
   data::ShardHeader header;
   header.codec = components.codec().identity();
@@ -192,6 +196,7 @@ inline void make_toy_data(const std::string& folder) {
   header.caption_width = static_cast<std::uint32_t>(components.text_encoder().width());
   header.groups = {"low", "middle", "high"};
   header.subgroups = {"naught", "one", "two"};
+  const std::vector<data::AspectBucket> shapes = data::aspect_buckets(header.resolutions, 4);
   io::make_folders(folder);
   const RandomStream stream(RandomKey{.seed = 1, .purpose = Purpose::test});
   std::uint64_t number = 0;
@@ -200,16 +205,22 @@ inline void make_toy_data(const std::string& folder) {
     for (int i = 0; i < records; ++i, ++number) {
       data::Record record;
       record.id = std::to_string(number);
-      record.width = record.height = 32;
+      const std::size_t shape = buckets ? number % 3 : 1;
+      record.width = std::array{64, 32, 32}[shape];
+      record.height = std::array{32, 32, 64}[shape];
       record.group = static_cast<std::int32_t>(number / 7);
       record.subgroup = static_cast<std::int32_t>(number % 3);
-      for (const std::int64_t side : header.resolutions) {
-        const auto pixels = static_cast<std::uint32_t>(side);
-        data::Record::Latent latent{{pixels, pixels}, std::vector<float>(3 * pixels * pixels)};
+      for (std::size_t r = 0; r < header.resolutions.size(); ++r) {
+        const std::int64_t side = header.resolutions[r];
+        const io::ImageSize size = shapes[data::nearest_bucket(shapes, record.height, record.width)].sizes[r];
+        const data::Grid grid{static_cast<std::uint32_t>(size.height),
+                              static_cast<std::uint32_t>(size.width)};
+        const std::size_t pixels = std::size_t{grid.height} * grid.width;
+        data::Record::Latent latent{grid, std::vector<float>(3 * pixels)};
         fill_normal(stream, number, static_cast<std::uint64_t>(side) << 20, latent.values.data(),
                     latent.values.size());
         for (std::size_t e = 0; e < latent.values.size(); ++e) {
-          const float colour = normal(stream, number, e / (pixels * pixels));
+          const float colour = normal(stream, number, e / pixels);
           latent.values[e] = colour + 0.1F * latent.values[e];
         }
         record.latents.push_back(std::move(latent));

@@ -155,5 +155,16 @@ TEST(AspectBuckets, RefusesSidesThatDoNotFit) {
   EXPECT_THROW((void)aspect_buckets({}, 8), Error);
 }
 
+TEST(AspectOf, ReadsWidthAndHeight) {
+  EXPECT_EQ(aspect_of("2:1"), 0.5);
+  EXPECT_EQ(aspect_of("1:1"), 1.0);
+  EXPECT_EQ(aspect_of("9:16"), 16.0 / 9.0);
+  EXPECT_EQ(aspect_of("1.5:1"), 1.0 / 1.5);
+  for (const char* wrong :
+       {"", "2", "2:", ":1", "2x1", "2:1 ", "0:1", "1:0", "-2:-1", "1:17", "nan:1", "wide"}) {
+    EXPECT_THROW((void)aspect_of(wrong), Error) << wrong;
+  }
+}
+
 }  // namespace
 }  // namespace tessera::data

@@ -93,6 +93,18 @@ TEST(Generate, every_prompt_may_have_a_shape_of_its_own) {
   EXPECT_GT(grid.height, grid.width);  // two across, five down
 }
 
+TEST(Generate, aspects_become_the_nearest_buckets) {
+  SmallModel model;  // patches of 2 pixels
+  const auto sizes = bucket_sizes(model.components, 64, {0.5, 1.0, 2.0, 0.01});
+  ASSERT_EQ(sizes.size(), 4U);
+  EXPECT_EQ(sizes[0], (PictureSize{44, 88, 0.5}));  // 704 x 1408 of the published table, at a sixteenth
+  EXPECT_EQ(sizes[1], (PictureSize{64, 64, 1.0}));
+  EXPECT_EQ(sizes[2], (PictureSize{88, 44, 2.0}));
+  EXPECT_EQ(sizes[3], (PictureSize{32, 128, 0.25}));
+  EXPECT_TRUE(bucket_sizes(model.components, 64, {}).empty());
+  EXPECT_THROW((void)bucket_sizes(model.components, 7, {1.0}), Error);
+}
+
 TEST(Generate, the_model_is_told_size_and_aspect) {
   SmallModel model({"model.backbone.width=48", "model.patch_mixer.width=48",
                     "model.auxiliary={name=\"size-aspect\", frequencies=8}"});

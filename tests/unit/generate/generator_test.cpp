@@ -159,6 +159,18 @@ TEST_F(GeneratorTest, settings_of_the_sampler_can_be_changed) {
   EXPECT_THROW((void)draw("name = \"ddim\"\neta = 2.0"), Error);
 }
 
+TEST_F(GeneratorTest, wide_pictures_span_the_range_of_the_stage) {
+  Generator second(model_.registry, save(1), checkpoint::Weights::trained);
+  Request request = model_.request();
+  request.resolution = 16;
+  request.sizes = second.sizes_of({0.5}, 16);
+  const PictureSize wide = request.sizes.at(0);
+  EXPECT_LT(wide.height, wide.width);
+  model_.components.backbone().set_positions({.scale = 2.0, .base = 8});
+  EXPECT_EQ(second.generate(request)[0].image,
+            generate(model_.components.backbone(), model_.components, request)[0].image);
+}
+
 TEST_F(GeneratorTest, a_damaged_file_is_an_error) {
   const auto file = save(0);
   std::filesystem::resize_file(file, std::filesystem::file_size(file) / 2);
