@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A run that is killed with SIGKILL at random moments, and resumed each time, ends in the same bits as one that
-# never was.   train_kill.sh MPIEXEC mpi_train RANKS
+# never was.   train_kill.sh MPIEXEC mpi_train RANKS   (TRAIN_PROBE_STAGED=1: with hand-overs and aspect buckets)
 set -u
 mpiexec=$1 program=$2 ranks=$3
 folder=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d)

@@ -16,15 +16,6 @@ namespace {
 using comm::Communicator;
 using testing::HasSubstr;
 
-/// The toy run and PixArt-alpha's plan in small, with every stage in aspect buckets.
-ConfigTree bucketed(ConfigTree tree) {
-  const std::size_t stages = tree.tables("stage").size();
-  for (std::size_t i = 0; i < stages; ++i) {
-    tree.set("stage." + std::to_string(i) + ".aspect_buckets=true");
-  }
-  return tree;
-}
-
 struct Buckets : testing::Test {
   Buckets() : world(Communicator::world()), folder(world) { make_data(world, folder / "data", true); }
   Communicator world;

@@ -182,6 +182,15 @@ steps = 3
   return tree;
 }
 
+/// The same with every stage in aspect buckets.
+inline ConfigTree bucketed(ConfigTree tree) {
+  const std::size_t stages = tree.tables("stage").size();
+  for (std::size_t i = 0; i < stages; ++i) {
+    tree.set("stage." + std::to_string(i) + ".aspect_buckets=true");
+  }
+  return tree;
+}
+
 /// Three shards of 11, 6 and 2 pictures, each of one colour with some noise: there is something to learn.
 /// @param buckets  wide, square and tall ones in turn, in the buckets nearest to 2:1, 1:1 and 1:2; else
 /// squares.

@@ -186,17 +186,26 @@ TEST(Train, SaysWhenTheLossIsNotFinite) {
   EXPECT_LT(found.value().description.state.optimizer_updates, 9);
 }
 
-/// Not a test by itself: what train_kill.sh starts and kills.
+/// Not a test by itself: what train_kill.sh starts and kills. 150 steps: of the toy run, or, when
+/// TRAIN_PROBE_STAGED is set, of stages with models of their own in aspect buckets.
 TEST(Probe, DISABLED_Run) {
   const char* folder = std::getenv("TRAIN_PROBE");
   ASSERT_NE(folder, nullptr);
   const Communicator world = Communicator::world();
   const std::string root = folder;
-  if (world.rank() == 0 && !std::filesystem::exists(root + "/data")) make_toy_data(root + "/data");
+  const bool staged = std::getenv("TRAIN_PROBE_STAGED") != nullptr;
+  if (world.rank() == 0 && !std::filesystem::exists(root + "/data")) make_toy_data(root + "/data", staged);
   world.barrier();
   const char* name = std::getenv("TRAIN_PROBE_RUN");
-  run_toy(world, root + "/data", "float32", root + "/" + (name == nullptr ? "run" : name), true, {},
-          {"run.checkpoint_every=4", "stage.0.steps=90", "stage.1.steps=60"});
+  const std::string out = root + "/" + (name == nullptr ? "run" : name);
+  if (staged) {
+    run_tree(world, bucketed(staged_configuration(root + "/data", "float32")), out, true, {},
+             {"run.checkpoint_every=4", "stage.0.steps=30", "stage.1.steps=40", "stage.2.steps=40",
+              "stage.3.steps=40"});
+  } else {
+    run_toy(world, root + "/data", "float32", out, true, {},
+            {"run.checkpoint_every=4", "stage.0.steps=90", "stage.1.steps=60"});
+  }
 }
 
 /// What train_kill.sh asks at the end.
