@@ -67,6 +67,28 @@ void check_classes(const AuxiliaryConditioner& auxiliary, const RunConfig& confi
               tree.where("model.auxiliary.names"), "Set names = " + list_of(there) + ".");
 }
 
+/// A sample grid that cannot be drawn would be noticed after hours.
+void check_samples(const StageSettings& stage, const RunComponents& components, const std::string& where) {
+  if (stage.sample.prompts.empty()) return;
+  const std::int64_t unit = components.codec().downsampling() * components.backbone().patch_size();
+  if (stage.resolution % unit != 0) {
+    throw Error("sample pictures of " + std::to_string(stage.resolution) + " pixels do not suit the model, " +
+                    "whose tokens stand for " + std::to_string(unit) + " pixels a side.",
+                where,
+                "Choose a multiple of " + std::to_string(unit) + " as resolution, or no sample_prompts.");
+  }
+  const AuxiliaryConditioner* auxiliary = components.backbone().auxiliary();
+  if (auxiliary == nullptr || auxiliary->classes() == 0) return;
+  for (const std::string& prompt : stage.sample.prompts) {
+    try {
+      (void)auxiliary->label_of(prompt);
+    } catch (const Error& error) {
+      throw Error("the model reads classes, but of its sample_prompts " + error.summary() + ".", where,
+                  "Give the stage sample_prompts of its own: " + error.remedy());
+    }
+  }
+}
+
 }  // namespace
 
 std::shared_ptr<const data::Dataset> open_data(const RunConfig& config,
@@ -107,6 +129,7 @@ void check_stage(const RunConfig& config, std::size_t index, const RunComponents
       auxiliary != nullptr && auxiliary->classes() > 0) {
     check_classes(*auxiliary, config, index, dataset);
   }
+  check_samples(stage, components, where);
 }
 
 }  // namespace tessera::train

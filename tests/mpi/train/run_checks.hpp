@@ -70,7 +70,7 @@ inline void run_with_cuts(const comm::Communicator& world, const ConfigTree& tre
       return {};
     };
     EXPECT_THROW(run_tree(world, tree, out, resume, hooks,
-                          {"run.sample_every=1", "run.sample_prompts=[\"a\"]",
+                          {"run.sample_every=1", "run.sample_prompts=[\"one\"]",
                            "run.checkpoint_every=" + std::to_string(checkpoint_every)}),
                  PowerCut)
         << "cut after step " << last;

@@ -205,6 +205,7 @@ TEST(StageModels, WhatCannotBeHandedOverFailsBeforeTheFirstStep) {
   EXPECT_THAT(failure({"stage.3.model.auxiliary.frequencies=16"}), HasSubstr("ar_embedder"));
   EXPECT_THAT(failure({"stage.2.model.auxilliary={name=\"none\"}"}), HasSubstr("Did you mean 'auxiliary'"));
   EXPECT_THAT(failure({"stage.3.sampler.stpes=3"}), HasSubstr("steps"));
+  EXPECT_THAT(failure({"run.sample_prompts=[\"one\", \"tow\"]"}), HasSubstr("did you mean 'two'"));
   // Classes are those of the data.
   const std::string four = failure({"stage.0.model.auxiliary={name=\"class-label\", classes=4}"});
   EXPECT_THAT(four, HasSubstr("4 classes"));
