@@ -2,8 +2,7 @@
 // Invariant: one element's term of the variational bound in nats, and its derivative with respect to the
 // log-variance, without cancellation where the term is a probability.
 
-#include <Kokkos_Core.hpp>
-
+#include "base/device_function.hpp"
 #include "compute/math.hpp"
 
 namespace tessera::ops {
@@ -16,7 +15,7 @@ struct BoundTerm {
 
 /// KL of normals whose means differ by `distance`: N(0, e^low) || N(distance, e^log_variance).
 template <class A>
-KOKKOS_INLINE_FUNCTION BoundTerm<A> kl_term(A distance, A low, A log_variance) {
+TESSERA_INLINE_FUNCTION BoundTerm<A> kl_term(A distance, A low, A log_variance) {
   const A wider = log_variance - low;
   const A ratio = math::exp(-wider);
   const A offset = distance * distance * math::exp(-log_variance);
@@ -24,12 +23,12 @@ KOKKOS_INLINE_FUNCTION BoundTerm<A> kl_term(A distance, A low, A log_variance) {
 }
 
 /// ln of the logistic function.
-KOKKOS_INLINE_FUNCTION double log_logistic(double x) {
+TESSERA_INLINE_FUNCTION double log_logistic(double x) {
   return (x < 0 ? x : 0.0) - ::log1p(::exp(x < 0 ? x : -x));
 }
 
 /// -ln of the probability of the bin clean +- 1/255 under N(clean - distance, e^log_variance).
-KOKKOS_INLINE_FUNCTION BoundTerm<double> bin_term(double distance, double clean, double log_variance) {
+TESSERA_INLINE_FUNCTION BoundTerm<double> bin_term(double distance, double clean, double log_variance) {
   constexpr double half_bin = 1.0 / 255.0;
   constexpr double edge = 0.999;
   constexpr double log_least = -27.631021115928547;  // ln 1e-12
