@@ -14,13 +14,51 @@ Linear::Linear(std::int64_t in, std::int64_t out, bool bias, Initializer weight,
 ops::Variable Linear::forward(const ops::Variable& x) const { return forward(x, precision().activation); }
 
 ops::Variable Linear::forward(const ops::Variable& x, DType result_type) const {
-  return ops::linear(ops::cast(x, precision().compute), weight_.value(),
-                     bias_ == nullptr ? ops::Variable() : bias_->master(), result_type);
+  const ops::Variable factor = ops::cast(x, precision().compute);
+  const ops::Variable y =
+      ops::linear(factor, weight_.value(), bias_ == nullptr ? ops::Variable() : bias_->master(), result_type);
+  return branches() ? ops::add(y, branch_->forward(factor, result_type)) : y;
 }
 
 ops::Variable Linear::forward_exact(const ops::Variable& x) const {
-  return ops::linear(ops::cast(x, precision().parameter), weight_.master(),
-                     bias_ == nullptr ? ops::Variable() : bias_->master(), precision().parameter);
+  const ops::Variable factor = ops::cast(x, precision().parameter);
+  const ops::Variable y = ops::linear(
+      factor, weight_.master(), bias_ == nullptr ? ops::Variable() : bias_->master(), precision().parameter);
+  return branches() ? ops::add(y, branch_->forward_exact(factor)) : y;
+}
+
+void Linear::add_low_rank(const LowRankSpec& spec) {
+  if (branch_ != nullptr) {
+    throw Error("a linear layer has a low-rank branch already", {}, "attach one adapter to a model");
+  }
+  if (weight_.master().defined()) {
+    throw Error("a linear layer cannot get a low-rank branch: it has memory already", {},
+                "attach an adapter before the model's ParameterStore is made");
+  }
+  branch_ = std::make_unique<LowRank>(in_, out_, spec);
+  add_child("", *branch_);
+}
+
+void Linear::merge_low_rank(bool write) { set_merged(true, write); }
+
+void Linear::unmerge_low_rank(bool write) { set_merged(false, write); }
+
+void Linear::set_merged(bool merged, bool write) {
+  if (branch_ == nullptr || merged == merged_) {
+    throw Error(std::string("a linear layer ") + (branch_ == nullptr ? "has no low-rank branch to merge"
+                                                  : merged ? "has merged its low-rank branch already"
+                                                           : "has not merged its low-rank branch"));
+  }
+  if (write) branch_->add_to(weight_.master().value(), merged ? 1 : -1);
+  merged_ = merged;
+}
+
+std::vector<NamedLinear> linears(Module& module) {
+  std::vector<NamedLinear> found;
+  for (const NamedModule& named : module.modules()) {
+    if (auto* linear = dynamic_cast<Linear*>(named.module)) found.push_back({named.name, linear});
+  }
+  return found;
 }
 
 LayerNorm::LayerNorm(std::int64_t width, bool gain, double eps) : eps_(eps) {

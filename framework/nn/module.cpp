@@ -35,6 +35,16 @@ std::vector<NamedParameter> Module::parameters(const std::string& prefix) {
   return all;
 }
 
+std::vector<NamedModule> Module::modules(const std::string& path) {
+  std::vector<NamedModule> all{{path, this}};
+  for (const auto& [name, child] : children_) {
+    const bool deeper = !path.empty() && !name.empty();
+    const std::vector<NamedModule> below = child->modules(path + (deeper ? "." : "") + name);
+    all.insert(all.end(), below.begin(), below.end());
+  }
+  return all;
+}
+
 void Module::set_precision(const Precision& precision) {
   precision_ = precision;
   for (const auto& [name, child] : children_) child->set_precision(precision);

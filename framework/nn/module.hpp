@@ -71,6 +71,14 @@ struct NamedParameter {
   Parameter* parameter;
 };
 
+class Module;
+
+/// A module with its path.
+struct NamedModule {
+  std::string name;
+  Module* module;
+};
+
 class Module {
  public:
   Module() = default;
@@ -80,6 +88,8 @@ class Module {
 
   /// All parameters below this module, in order of declaration.
   [[nodiscard]] std::vector<NamedParameter> parameters(const std::string& prefix = {});
+  /// This module and all below it, each before those inside it.
+  [[nodiscard]] std::vector<NamedModule> modules(const std::string& path = {});
   /// The types of the run; set for the whole tree by ParameterStore.
   [[nodiscard]] const Precision& precision() const { return precision_; }
   void set_precision(const Precision& precision);

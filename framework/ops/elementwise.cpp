@@ -79,6 +79,14 @@ Variable activation(const Variable& x, const char* operation) {
   });
 }
 
+template <bool add, class T>
+void multiply(std::int64_t count, double factor, const T* x, T* y) {
+  using A = arithmetic_t<T>;
+  const A f = static_cast<A>(factor);
+  parallel_elements(
+      count, KOKKOS_LAMBDA(std::size_t i) { put<add>(y[i], f * static_cast<A>(x[i])); });
+}
+
 template <class T>
 void swiglu_forward(std::int64_t count, const T* gate, const T* value, T* y) {
   using A = arithmetic_t<T>;
@@ -240,6 +248,23 @@ Variable add(const Variable& a, const Variable& b) {
     // The second term gets a copy: two nodes that add to one memory would spoil each other's gradient.
     if (const GradientSlot slot(second); slot) add_into(dy, slot.tensor, slot.accumulate);
     pass_gradient(first, dy);
+  });
+}
+
+Variable scale(const Variable& x, double factor) {
+  require_floating(x.value(), "scale");
+  const Tensor y = Tensor::empty(x.shape(), x.dtype());
+  dispatch_floating(x.dtype(), [&]<class T>(T) {
+    if (!y.is_meta()) multiply<false>(y.numel(), factor, x.value().data<T>(), y.data<T>());
+  });
+  return record(y, {x}, [node = x.node(), type = x.dtype(), factor](const Tensor& dy) {
+    const TypedSlot slot(node, type);
+    if (!slot || dy.is_meta()) return;
+    dispatch_floating(type, [&]<class T>(T) {
+      dispatch_flag(slot.accumulate(),
+                    [&](auto add) { multiply<add()>(dy.numel(), factor, dy.data<T>(), slot.data<T>()); });
+    });
+    slot.commit();
   });
 }
 

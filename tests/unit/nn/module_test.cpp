@@ -43,6 +43,20 @@ TEST(Module, NamesArePathsInOrderOfDeclaration) {
   EXPECT_EQ(names(tree, "dit")[1], "dit.blocks.0.scale_shift_table");
 }
 
+TEST(Module, ModulesComeWithTheirPaths) {
+  Tree tree;
+  std::vector<std::string> paths;
+  for (const NamedModule& named : tree.modules()) paths.push_back(named.name);
+  EXPECT_EQ(paths, (std::vector<std::string>{"", "blocks.0", "", "head"}));
+  EXPECT_EQ(tree.modules("dit")[1].name, "dit.blocks.0");
+  EXPECT_EQ(tree.modules("dit")[2].name, "dit");
+  EXPECT_EQ(tree.modules()[3].module, &tree.linear);
+  const std::vector<NamedLinear> found = linears(tree);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].name, "head");
+  EXPECT_EQ(found[0].linear, &tree.linear);
+}
+
 TEST(Module, PublishedNamesOfTheSharedLayers) {
   const Initializer weights = Initializer::normal(0.02);
   SwiGlu mlp(8, 4, 16, true, weights, weights, weights);

@@ -126,6 +126,25 @@ TEST(Elementwise, Add) {
   EXPECT_THROW((void)ops::add(Variable(a), Variable(wide)), Error);
 }
 
+TEST(Elementwise, Scale) {
+  const Tensor x = random_tensor({4, 9}, DType::f64, 11);
+  expect_gradients([](const std::vector<Variable>& in) { return ops::scale(in[0], -0.75); }, {x});
+  expect_gradients(
+      [](const std::vector<Variable>& in) { return ops::add(ops::scale(in[0], 3), ops::scale(in[0], 0.5)); },
+      {x});
+  for (const DType type : {DType::f64, DType::f32, DType::bf16}) {
+    const Tensor a = random_tensor({4, 9}, type, 12);
+    const Variable y = ops::scale(Variable(a), 0.3);
+    EXPECT_EQ(y.dtype(), type);
+    std::vector<double> expected = to_doubles(a);
+    for (double& value : expected) value *= 0.3;
+    expect_near(to_doubles(y.value()), expected,
+                type == DType::f64   ? 1e-16
+                : type == DType::f32 ? 1e-7
+                                     : 2e-3);
+  }
+}
+
 TEST(Elementwise, ErrorsNameTheOperationAndBothShapes) {
   try {
     (void)ops::add(Variable(random_tensor({2, 3}, DType::f32, 1)),
