@@ -10,10 +10,14 @@
 //   /names, /config, /plugins           strings: paths of the tensors; the resolved configuration; "name
 //                                       version" of every plugin
 //   attributes of / : format "tessera-checkpoint", format_version, and the numbers of RunState
+//
+// An adapter is such a file with the format "tessera-adapter" that holds the trained parameters alone, as
+// /adapter/<name>, and says in the attributes base, base_weights and base_digest what they were trained on.
 
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +27,7 @@
 namespace tessera::checkpoint {
 
 inline constexpr const char* format_name = "tessera-checkpoint";
+inline constexpr const char* adapter_format_name = "tessera-adapter";
 inline constexpr std::int64_t format_version = 1;
 
 /// All of a run's state that is not in an arena.
@@ -40,6 +45,13 @@ struct RunState {
   bool average_active = false;         ///< the running average has started
   double loss_sum = 0;                 ///< since the last line of metrics
   std::int64_t loss_steps = 0;
+};
+
+/// What the parameters of an adapter were trained on.
+struct AdapterBase {
+  std::string checkpoint;  ///< path, as the run named it; empty when it is no checkpoint
+  std::string weights;     ///< which of its weights (weights_named)
+  std::string digest;      ///< of these weights (digest)
 };
 
 /// An arena with the layout of a ParameterStore or of its trainable prefix, and the group of the file that
@@ -63,24 +75,30 @@ struct Description {
   RunState state;
   std::vector<TensorEntry> tensors;
   std::uint64_t file_bytes = 0;
+  std::optional<AdapterBase> base;  ///< set when the file is an adapter
 
   [[nodiscard]] bool has_group(const std::string& group) const;
+  [[nodiscard]] bool has(const std::string& tensor) const;
 };
 
+enum class FileKind : std::uint8_t { checkpoint, adapter, either };
 /// Checks the seal and reads the description. Main thread only (HDF5), no MPI.
-/// @throws Error when the file is missing, damaged, or no checkpoint.
-[[nodiscard]] Description describe(const std::filesystem::path& file);
+/// @throws Error when the file is missing, damaged, or of another kind.
+[[nodiscard]] Description describe(const std::filesystem::path& file, FileKind kind = FileKind::checkpoint);
 /// 16 hexadecimal digits that tell two checkpoints apart: of the stage, the configuration, and the name,
 /// shape and checksum of every tensor. Reads nothing.
 [[nodiscard]] std::string digest(const Description& description);
+/// The same of tensors alone, whatever file they are in.
+[[nodiscard]] std::string digest(const std::map<std::string, TensorEntry>& tensors);
 /// describe(), and every tensor against its checksum.
-Description verify(const std::filesystem::path& file);
+Description verify(const std::filesystem::path& file, FileKind kind = FileKind::checkpoint);
 
 /// Writes a checkpoint: each rank its share of every arena. The arenas are complete on every rank (or once on
 /// every node). Collective. @throws Error, on all ranks alike, on a full disk and on any other failure;
-/// `file` is then as it was before.
+/// `file` is then as it was before. @param base  makes it an adapter.
 void save(const std::filesystem::path& file, const RunState& state, const nn::ParameterStore& store,
-          const std::vector<NamedArena>& arenas, const comm::Communicator& world);
+          const std::vector<NamedArena>& arenas, const comm::Communicator& world,
+          const std::optional<AdapterBase>& base = {});
 
 /// Fills the arenas, gaps excepted, from a file of any number of ranks; checksums are checked on the way.
 /// f32 and f64 convert into each other. Does not refresh the store's compute copy. `sharers` are the ranks
@@ -106,8 +124,9 @@ enum class Weights : std::uint8_t {
                                                             const std::filesystem::path& file, Weights which);
 /// Fills the values of a materialised store, and its compute copy, for sampling. What is not trainable has
 /// no average and comes from the model. No MPI: every process reads the file by itself.
+/// @param adapter  a file of parameters that the checkpoint lacks; empty for none.
 Description load_weights(const std::filesystem::path& file, nn::ParameterStore& store,
-                         Weights which = Weights::preferred);
+                         Weights which = Weights::preferred, const std::filesystem::path& adapter = {});
 
 /// One tensor on the host, in its stored type. No MPI. @throws Error when its checksum does not match.
 [[nodiscard]] Tensor read_tensor(const std::filesystem::path& file, const TensorEntry& entry);

@@ -56,19 +56,48 @@ TensorEntry read_entry(const io::Hdf5File& file, const std::string& name) {
   return entry;
 }
 
+/// @throws Error when the file is not of that kind.
+void check_kind(const io::Hdf5File& file, FileKind kind) {
+  const std::string format = file.has_attribute("/", "format") ? file.string_attribute("/", "format") : "";
+  if (format == format_name && kind != FileKind::adapter) return;
+  if (format == adapter_format_name && kind != FileKind::checkpoint) return;
+  if (format == format_name) {
+    throw Error("this file is a checkpoint, not an adapter.", file.path(),
+                "Extract its adapter, if it has one: `tessera checkpoint export-adapter`.");
+  }
+  if (format == adapter_format_name) {
+    throw Error("this file is an adapter, not a checkpoint.", file.path(),
+                "Draw with `tessera sample --adapter FILE`, or make a checkpoint of it: `tessera checkpoint "
+                "merge`.");
+  }
+  throw Error("this file is not a checkpoint.", file.path(), "Name a file of a run's checkpoints folder.");
+}
+
+void add_tensor(std::string& text, const std::string& name, const TensorEntry& entry) {
+  text += "\n" + name + " " + name_of(entry.type) + " " + std::to_string(entry.crc);
+  for (const std::int64_t extent : entry.shape) text += " " + std::to_string(extent);
+}
+
+std::string digits_of(const std::string& text) {
+  std::array<char, 17> digits{};
+  std::snprintf(digits.data(), digits.size(), "%016" PRIx64, hash_text(text));
+  return digits.data();
+}
+
 }  // namespace
 
 bool Description::has_group(const std::string& group) const {
   return std::ranges::any_of(tensors, [&](const auto& entry) { return entry.name.starts_with(group + "/"); });
 }
 
-Description describe(const std::filesystem::path& path) {
+bool Description::has(const std::string& tensor) const {
+  return std::ranges::any_of(tensors, [&](const TensorEntry& entry) { return entry.name == tensor; });
+}
+
+Description describe(const std::filesystem::path& path, FileKind kind) {
   io::check_seal(path.string(), "checkpoint");
   const io::Hdf5File file = io::Hdf5File::open(path.string());
-  if (!file.has_attribute("/", "format") || file.string_attribute("/", "format") != format_name) {
-    throw Error("this file is not a checkpoint.", path.string(),
-                "Name a file of a run's checkpoints folder.");
-  }
+  check_kind(file, kind);
   const std::int64_t version = file.integer_attribute("/", "format_version");
   if (version != format_version) {
     throw Error("this checkpoint has format version " + std::to_string(version) +
@@ -77,6 +106,10 @@ Description describe(const std::filesystem::path& path) {
   }
   Description result;
   result.state = read_state(file);
+  if (file.string_attribute("/", "format") == adapter_format_name) {
+    result.base = {file.string_attribute("/", "base"), file.string_attribute("/", "base_weights"),
+                   file.string_attribute("/", "base_digest")};
+  }
   const std::vector<std::string> names = file.read_strings("/names");
   const std::vector<std::uint32_t> checksums = file.read<std::uint32_t>("/checksums");
   if (names.size() != checksums.size()) throw damaged(path, "its list of checksums is incomplete");
@@ -92,17 +125,18 @@ Description describe(const std::filesystem::path& path) {
 std::string digest(const Description& description) {
   const RunState& state = description.state;
   std::string text = state.config + state.stage_name + std::to_string(state.global_step);
-  for (const TensorEntry& entry : description.tensors) {
-    text += "\n" + entry.name + " " + name_of(entry.type) + " " + std::to_string(entry.crc);
-    for (const std::int64_t extent : entry.shape) text += " " + std::to_string(extent);
-  }
-  std::array<char, 17> digits{};
-  std::snprintf(digits.data(), digits.size(), "%016" PRIx64, hash_text(text));
-  return digits.data();
+  for (const TensorEntry& entry : description.tensors) add_tensor(text, entry.name, entry);
+  return digits_of(text);
 }
 
-Description verify(const std::filesystem::path& path) {
-  Description description = describe(path);
+std::string digest(const std::map<std::string, TensorEntry>& tensors) {
+  std::string text;
+  for (const auto& [name, entry] : tensors) add_tensor(text, name, entry);
+  return digits_of(text);
+}
+
+Description verify(const std::filesystem::path& path, FileKind kind) {
+  Description description = describe(path, kind);
   const io::File file = io::File::open_read(path.string());
   std::vector<char> buffer(std::size_t{4} << 20);
   for (const TensorEntry& entry : description.tensors) {

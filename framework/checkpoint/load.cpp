@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <map>
 
 #include "checkpoint/checkpoint.hpp"
@@ -90,6 +91,32 @@ void compare(const std::filesystem::path& path, const std::vector<const TensorEn
   }
 }
 
+/// By one process that reads them all.
+void load_whole(const Description& description, const std::filesystem::path& path,
+                const std::vector<PlacedTensor>& tensors) {
+  const std::vector<const TensorEntry*> entries = find_entries(description, path, tensors);
+  compare(path, entries, read_parts(path, entries, tensors, 0, 1));
+}
+
+/// Fills the tensors that are an adapter's, and takes them out of the list.
+void load_adapter(const std::filesystem::path& path, std::vector<PlacedTensor>& tensors) {
+  const Description description = describe(path, FileKind::adapter);
+  std::vector<PlacedTensor> adapted, others;
+  for (PlacedTensor& tensor : tensors) {
+    const std::string name = "adapter/" + tensor.slot->name;
+    const bool of_adapter = description.has(name);
+    if (of_adapter) tensor.name = name;
+    (of_adapter ? adapted : others).push_back(tensor);
+  }
+  for (const TensorEntry& entry : description.tensors) {
+    if (std::ranges::any_of(adapted, [&](const auto& tensor) { return tensor.name == entry.name; })) continue;
+    throw Error("the model has no place for this adapter's tensor '" + entry.name + "'.", path.string(),
+                "Use it with a checkpoint of the model that it was trained on.");
+  }
+  load_whole(description, path, adapted);
+  tensors = std::move(others);
+}
+
 }  // namespace
 
 void load(const Description& description, const std::filesystem::path& path, const nn::ParameterStore& store,
@@ -135,16 +162,19 @@ std::map<std::string, TensorEntry> weights_in(const Description& description,
   return weights;
 }
 
-Description load_weights(const std::filesystem::path& path, nn::ParameterStore& store, Weights which) {
+Description load_weights(const std::filesystem::path& path, nn::ParameterStore& store, Weights which,
+                         const std::filesystem::path& adapter) {
   Description description = describe(path);
   const bool average = takes_average(description, path, which);
   std::vector<PlacedTensor> tensors = tensors_of(store, {{"model", store.values()}});
+  if (!adapter.empty()) load_adapter(adapter, tensors);
   for (PlacedTensor& tensor : tensors) {
     // What is not trained has no average: its value is the trained model's.
-    if (average && tensor.slot->trainable) tensor.name = "average/" + tensor.slot->name;
+    const std::string in_average = "average/" + tensor.slot->name;
+    if (average && (adapter.empty() ? tensor.slot->trainable : description.has(in_average)))
+      tensor.name = in_average;
   }
-  const std::vector<const TensorEntry*> entries = find_entries(description, path, tensors);
-  compare(path, entries, read_parts(path, entries, tensors, 0, 1));
+  load_whole(description, path, tensors);
   store.refresh_compute_copy();
   return description;
 }

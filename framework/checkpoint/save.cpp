@@ -19,8 +19,13 @@ struct Plan {
 
 io::StoredType stored(DType type) { return type == DType::f64 ? io::StoredType::f64 : io::StoredType::f32; }
 
-void write_state(io::Hdf5File& file, const RunState& state) {
-  file.set_attribute("/", "format", format_name);
+void write_state(io::Hdf5File& file, const RunState& state, const std::optional<AdapterBase>& base) {
+  file.set_attribute("/", "format", base ? adapter_format_name : format_name);
+  if (base) {
+    file.set_attribute("/", "base", base->checkpoint);
+    file.set_attribute("/", "base_weights", base->weights);
+    file.set_attribute("/", "base_digest", base->digest);
+  }
   file.set_attribute("/", "format_version", format_version);
   file.write_strings("/config", std::vector{state.config});
   file.write_strings("/plugins", state.plugins);
@@ -38,7 +43,8 @@ void write_state(io::Hdf5File& file, const RunState& state) {
 }
 
 /// Makes the file with everything but the tensors' bytes, and takes their disk space.
-Plan prepare(const std::string& path, const RunState& state, const std::vector<PlacedTensor>& tensors) {
+Plan prepare(const std::string& path, const RunState& state, const std::vector<PlacedTensor>& tensors,
+             const std::optional<AdapterBase>& base) {
   const std::size_t count = tensors.size();
   Plan plan{path, {}, {}, io::seal_bytes(count)};
   // HDF5 does not survive a disk that fills up under it (the process crashes when it ends), so all of the
@@ -51,8 +57,10 @@ Plan prepare(const std::string& path, const RunState& state, const std::vector<P
   io::require_free_space(io::folder_of(path), bytes, "this checkpoint");
   io::File::create(path).reserve({0, bytes});
 
-  io::Hdf5File file = io::Hdf5File::create(path, {.user_block = plan.user_block, .alignment = 4096});
-  write_state(file, state);
+  // A page each would be most of an adapter, whose tensors are small.
+  const std::uint64_t alignment = base ? 64 : 4096;
+  io::Hdf5File file = io::Hdf5File::create(path, {.user_block = plan.user_block, .alignment = alignment});
+  write_state(file, state, base);
   std::vector<std::string> names;
   for (const PlacedTensor& tensor : tensors) {
     names.push_back(tensor.name);
@@ -107,7 +115,8 @@ std::vector<std::uint32_t> write_parts(const Plan& plan, const std::vector<Place
 }  // namespace
 
 void save(const std::filesystem::path& path, const RunState& state, const nn::ParameterStore& store,
-          const std::vector<NamedArena>& arenas, const comm::Communicator& world) {
+          const std::vector<NamedArena>& arenas, const comm::Communicator& world,
+          const std::optional<AdapterBase>& base) {
   expect_host_memory("writing a checkpoint");
   const std::vector<PlacedTensor> tensors = tensors_of(store, arenas);
   std::optional<io::FileReplacement> replacement;
@@ -115,7 +124,7 @@ void save(const std::filesystem::path& path, const RunState& state, const nn::Pa
   world.together([&] {
     if (world.rank() != 0) return;
     replacement.emplace(path.string());
-    plan = prepare(replacement->temporary_path(), state, tensors);
+    plan = prepare(replacement->temporary_path(), state, tensors, base);
   });
   share(plan, tensors.size(), world);
 
@@ -130,7 +139,7 @@ void save(const std::filesystem::path& path, const RunState& state, const nn::Pa
     const io::File file = io::File::open_update(plan.path);
     file.write_at(checksums.data(), plan.checksums.bytes, plan.checksums.offset);
     io::seal_file(plan.path, plan.user_block, plan.tensors);
-    (void)describe(plan.path);
+    (void)describe(plan.path, base ? FileKind::adapter : FileKind::checkpoint);
     replacement->commit();
   });
 }
