@@ -1,15 +1,16 @@
 #include "generate/generator.hpp"
 
 #include "comm/shared_arena.hpp"
+#include "train/adapter_file.hpp"
 
 namespace tessera::generate {
 
 Generator::Generator(const Registry& registry, const std::filesystem::path& file, checkpoint::Weights weights,
-                     const std::string& precision, const std::optional<comm::Communicator>& world)
+                     const std::string& precision, const std::optional<comm::Communicator>& world,
+                     const std::filesystem::path& adapter)
     : description_(checkpoint::describe(file)),
       config_(train::RunConfig::resolve(ConfigTree::parse(description_.state.config, file.string()))) {
-  components_ =
-      std::make_unique<RunComponents>(registry, config_.stage_tree(config_.stage_of(description_.state)));
+  components_ = std::make_unique<RunComponents>(registry, tree_with(adapter));
   store_ = std::make_unique<nn::ParameterStore>(components_->backbone());
   const std::string named = precision.empty() ? config_.run.precision : precision;
   const bool shared = world && world->size() > 1 && comm::SharedArena::supported(*world);
@@ -23,14 +24,28 @@ Generator::Generator(const Registry& registry, const std::filesystem::path& file
   };
   store_->materialise(nn::Precision::named(named), arena);
   if (!shared) {
-    checkpoint::load_weights(file, *store_, weights);
+    load(file, weights, adapter, true);
     return;
   }
   const comm::Communicator node = world->node();
-  node.together([&] {
-    if (node.rank() == 0) checkpoint::load_weights(file, *store_, weights);
-  });
+  node.together([&] { load(file, weights, adapter, node.rank() == 0); });
   node.barrier();
+}
+
+ConfigTree Generator::tree_with(const std::filesystem::path& adapter) const {
+  const std::size_t stage = config_.stage_of(description_.state);
+  if (adapter.empty()) return config_.stage_tree(stage);
+  return train::adapted_tree(config_, stage, checkpoint::describe(adapter, checkpoint::FileKind::adapter),
+                             adapter);
+}
+
+void Generator::load(const std::filesystem::path& file, checkpoint::Weights weights,
+                     const std::filesystem::path& adapter, bool reads) {
+  if (reads) checkpoint::load_weights(file, *store_, weights, adapter);
+  Adapter* attached = components_->adapter();
+  if (attached == nullptr || !attached->can_merge()) return;
+  attached->merge(reads);  // drawing then costs what it costs without
+  if (reads) store_->refresh_compute_copy();
 }
 
 const train::StageSettings& Generator::stage() const {

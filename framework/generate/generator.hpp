@@ -20,10 +20,12 @@ class Generator {
   /// @param precision  "float32", "bfloat16" or "float64"; empty: that of the run.
   /// @param world  makes it collective: the ranks of a node then keep the weights once, where they can share
   /// memory.
-  /// @throws Error when the file is damaged or names a component that no plugin offers.
+  /// @param adapter  a file that export_adapter() wrote, for this model; empty for none.
+  /// @throws Error when a file is damaged or names a component that no plugin offers, or the adapter does not
+  /// suit the model.
   Generator(const Registry& registry, const std::filesystem::path& checkpoint,
             checkpoint::Weights weights = checkpoint::Weights::preferred, const std::string& precision = {},
-            const std::optional<comm::Communicator>& world = {});
+            const std::optional<comm::Communicator>& world = {}, const std::filesystem::path& adapter = {});
 
   /// Settings laid over the run's [sampler]; a `name` other than its own replaces it, with that sampler's
   /// defaults. @throws Error on an unknown sampler or a bad setting.
@@ -45,6 +47,11 @@ class Generator {
 
  private:
   void set_positions(const Request& request);
+  /// What builds the model, with the adapter of a file on it.
+  [[nodiscard]] ConfigTree tree_with(const std::filesystem::path& adapter) const;
+  /// Every rank calls it; of those that share the weights' memory one reads and merges them.
+  void load(const std::filesystem::path& file, checkpoint::Weights weights,
+            const std::filesystem::path& adapter, bool reads);
 
   checkpoint::Description description_;
   train::RunConfig config_;

@@ -23,6 +23,8 @@ void RunComponents::make_model() {
   backbone_ = model_.make<Backbone>("backbone", {.channels = codec_->channels(),
                                                  .caption_width = text_encoder_->width(),
                                                  .caption_length = text_encoder_->length()});
+  adapter_ = model_.make_optional<Adapter>("adapter", {});
+  if (adapter_ != nullptr) adapter_->attach(*backbone_);
   masking_ = model_.make<Masking>("masking", {});
   objective_ = outer_.make<Objective>("objective", {});
   sampler_ = outer_.make<Sampler>("sampler", {});

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "plugin/assembly.hpp"
+#include "plugin/slots/adapter.hpp"
 #include "plugin/slots/backbone.hpp"
 #include "plugin/slots/codec.hpp"
 #include "plugin/slots/masking.hpp"
@@ -27,6 +28,9 @@ class RunComponents {
   [[nodiscard]] const TextEncoder& text_encoder() const { return *text_encoder_; }
   [[nodiscard]] Backbone& backbone() { return *backbone_; }
   [[nodiscard]] const Backbone& backbone() const { return *backbone_; }
+  /// What is attached to the backbone; null when nothing is.
+  [[nodiscard]] Adapter* adapter() { return adapter_.get(); }
+  [[nodiscard]] const Adapter* adapter() const { return adapter_.get(); }
   [[nodiscard]] const Masking& masking() const { return *masking_; }
   [[nodiscard]] const Objective& objective() const { return *objective_; }
   [[nodiscard]] const Sampler& sampler() const { return *sampler_; }
@@ -46,6 +50,7 @@ class RunComponents {
   std::shared_ptr<const TextEncoder> text_encoder_;
   ConfigTree encoder_tables_;  // of these two, resolved
   std::unique_ptr<Backbone> backbone_;
+  std::unique_ptr<Adapter> adapter_;
   std::unique_ptr<Masking> masking_;
   std::unique_ptr<Objective> objective_;
   std::unique_ptr<Sampler> sampler_;

@@ -1,9 +1,11 @@
 #include "train/hand_over.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 
+#include "nn/names.hpp"
 #include "ops/accumulate.hpp"
 #include "plugin/assembly.hpp"
 #include "train/run_config.hpp"
@@ -11,29 +13,8 @@
 namespace tessera::train {
 namespace {
 
-/// Parameters by their names with every number replaced by a star: "blocks.*.attn.qkv.weight (28)".
-std::string patterns(const std::vector<std::string>& names) {
-  std::map<std::string, int> counts;
-  for (const std::string& name : names) {
-    std::string pattern;
-    for (std::size_t begin = 0; begin <= name.size();) {
-      const std::size_t end = std::min(name.find('.', begin), name.size());
-      const std::string part = name.substr(begin, end - begin);
-      const bool number = !part.empty() && part.find_first_not_of("0123456789") == std::string::npos;
-      pattern += (begin == 0 ? "" : ".") + (number ? std::string("*") : part);
-      begin = end + 1;
-    }
-    ++counts[pattern];
-  }
-  std::string text;
-  for (const auto& [pattern, count] : counts) {
-    text += (text.empty() ? "" : ", ") + pattern + (count > 1 ? " (" + std::to_string(count) + ")" : "");
-  }
-  return text;
-}
-
 std::string counted(const std::vector<std::string>& names) {
-  return names.empty() ? "none" : std::to_string(names.size()) + " (" + patterns(names) + ")";
+  return names.empty() ? "none" : std::to_string(names.size()) + " (" + nn::name_patterns(names) + ")";
 }
 
 void move_tensor(const TensorRule& rule, const EarlierModel& from, const Tensor& to) {
@@ -147,10 +128,22 @@ void PlannedHandOver::check(const ModelOutline& from, const ModelOutline& to) {
   for (const auto& [name, shape] : from.parameters) {
     if (!used.contains(name)) left_behind_.push_back(name);
   }
+  if (to.tables.get_string("adapter.name", "none") != "none") check_base(to);
   if (continues_training_ && !(fresh_.empty() && left_behind_.empty() && from.frozen == to.frozen)) {
     throw failure("it would go on with the optimizer of a model that has other parameters",
                   "Use hand_over = \"weights\".");
   }
+}
+
+void PlannedHandOver::check_base(const ModelOutline& to) const {
+  std::vector<std::string> missing;
+  std::ranges::copy_if(fresh_, std::back_inserter(missing),
+                       [&](const std::string& name) { return to.frozen.contains(name); });
+  if (missing.empty()) return;
+  throw failure("an adapter leaves the model as it is, but the old model has no values for " +
+                    nn::name_patterns(missing),
+                "Adapt a model with the [model] tables that it was trained with: `tessera checkpoint show "
+                "--config` prints them.");
 }
 
 std::string PlannedHandOver::summary() const {

@@ -48,7 +48,8 @@ class PlannedHandOver {
 
  private:
   void check(const ModelOutline& from, const ModelOutline& to);
-
+  /// What an adapter freezes must not keep its initial values.
+  void check_base(const ModelOutline& to) const;
   [[nodiscard]] Error failure(const std::string& what, const std::string& remedy) const;
 
   std::string name_, into_, where_;

@@ -16,8 +16,9 @@ const std::vector<std::string>& known_tables() {
 }
 
 const std::vector<std::string>& model_tables() {
-  static const std::vector<std::string> names{"backbone", "patch_mixer", "masking", "feed_forward",
-                                              "experts",  "modulation",  "caption", "auxiliary"};
+  static const std::vector<std::string> names{"backbone",     "patch_mixer", "masking",
+                                              "feed_forward", "experts",     "modulation",
+                                              "caption",      "auxiliary",   "adapter"};
   return names;
 }
 

@@ -116,6 +116,11 @@ void check_stage(const RunConfig& config, std::size_t index, const RunComponents
                     " pictures is smaller than the number of ranks, " + std::to_string(world.size()) + ".",
                 where, "Raise `batch`, or start fewer ranks.");
   }
+  if (index == 0 && components.adapter() != nullptr && !config.start) {
+    throw Error("the model's adapter would adapt initial values, not a trained model.",
+                config.stage_tree(index).where("model.adapter.name"),
+                "Name a trained model: [start] checkpoint = \"FILE\".");
+  }
   const std::size_t resolution = dataset.resolution_index(stage.resolution);
   if (stage.aspect_buckets) {
     for (const data::DatasetBucket& bucket : dataset.buckets()) {
