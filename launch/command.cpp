@@ -42,6 +42,8 @@ const std::vector<Command>& commands() {
       caption_command(),
       show_checkpoint_command(),
       verify_checkpoint_command(),
+      export_adapter_command(),
+      merge_command(),
       plugins_command(),
   };
   return all;

@@ -48,6 +48,8 @@ struct FoundCommand {
 [[nodiscard]] Command caption_command();
 [[nodiscard]] Command show_checkpoint_command();
 [[nodiscard]] Command verify_checkpoint_command();
+[[nodiscard]] Command export_adapter_command();
+[[nodiscard]] Command merge_command();
 [[nodiscard]] Command plugins_command();
 
 }  // namespace tessera::launch

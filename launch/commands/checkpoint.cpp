@@ -46,6 +46,10 @@ void print_state(const std::string& file, const checkpoint::Description& descrip
       {"optimizer", grouped(state.optimizer_updates) + " updates, attempt " + std::to_string(state.attempt)});
   table.add({"average", state.average_active ? "active" : "not started"});
   table.add({"precision", state.precision});
+  if (const auto& base = description.base) {
+    table.add({"adapter of", (base->checkpoint.empty() ? "a model" : base->checkpoint) + ", " +
+                                 base->weights + " weights, digest " + base->digest});
+  }
   table.add({"digest", checkpoint::digest(description)});
   std::string plugins;
   for (const std::string& plugin : state.plugins) plugins += (plugins.empty() ? "" : ", ") + plugin;
@@ -72,7 +76,7 @@ void print_state(const std::string& file, const checkpoint::Description& descrip
 
 ExitCode show(const Arguments& arguments) {
   const std::string& file = arguments.operands().front();
-  const checkpoint::Description description = checkpoint::describe(file);
+  const checkpoint::Description description = checkpoint::describe(file, checkpoint::FileKind::either);
   print_state(file, description);
   if (arguments.has("--tensors")) {
     TextTable table({false, false, true});
@@ -87,7 +91,7 @@ ExitCode show(const Arguments& arguments) {
 
 ExitCode verify(const Arguments& arguments) {
   for (const std::string& file : arguments.operands()) {
-    const checkpoint::Description description = checkpoint::verify(file);
+    const checkpoint::Description description = checkpoint::verify(file, checkpoint::FileKind::either);
     std::cout << file << ": intact, " << description.tensors.size() << " tensors, step "
               << grouped(description.state.global_step) << "\n";
   }
@@ -100,7 +104,7 @@ Command show_checkpoint_command() {
   CommandTable table;
   table.name = "checkpoint show";
   table.summary = "tell what a checkpoint holds";
-  table.operands = {"FILE", "A checkpoint.", 1, 1};
+  table.operands = {"FILE", "A checkpoint, or an adapter.", 1, 1};
   table.options = {
       {"--tensors", Option::Takes::nothing, "", "List every tensor."},
       {"--config", Option::Takes::nothing, "", "Print the run's resolved configuration, TOML."},
@@ -116,7 +120,8 @@ Command verify_checkpoint_command() {
   CommandTable table;
   table.name = "checkpoint verify";
   table.summary = "check every byte of checkpoints";
-  table.operands = {"FILE", "Checkpoints; the first damaged one ends the command with exit code 1.", 1,
+  table.operands = {"FILE",
+                    "Checkpoints and adapters; the first damaged one ends the command with exit code 1.", 1,
                     100000};
   table.examples = {
       {"tessera checkpoint verify runs/quickstart/checkpoints/*.h5", "Check all that a run has kept."},

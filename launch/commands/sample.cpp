@@ -11,28 +11,19 @@
 #include <sstream>
 #include <thread>
 
-#include "checkpoint/checkpoint_folder.hpp"
+#include "base/log.hpp"
 #include "compute/matmul.hpp"
 #include "data/aspect_buckets.hpp"
 #include "generate/generator.hpp"
 #include "io/file.hpp"
 #include "io/png.hpp"
 #include "launch/command.hpp"
+#include "launch/model_files.hpp"
 
 namespace tessera::launch {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// A checkpoint file, or the newest intact one of a run folder or of its folder checkpoints/.
-fs::path checkpoint_file(const fs::path& given) {
-  if (!fs::is_directory(given)) return given;
-  const fs::path inner = given / "checkpoints";
-  const fs::path folder = fs::is_directory(inner) ? inner : given;
-  const auto found = checkpoint::newest_intact(folder);
-  if (!found) throw Error("the folder holds no checkpoint", folder.string(), "train first, or name a file");
-  return found->file;
-}
 
 /// The processor's cores shared out among the ranks of the node, unless the user said something else.
 int threads_per_rank(const comm::Communicator& world) {
@@ -52,12 +43,12 @@ std::vector<std::string> prompts_of(const Arguments& arguments) {
   return prompts;
 }
 
-checkpoint::Weights weights_of(const Arguments& arguments) {
-  const std::string name = arguments.text("--weights", "preferred");
+/// Height / width of --aspect.
+double aspect_of(const Arguments& arguments) {
   try {
-    return checkpoint::weights_named(name);
+    return data::aspect_of(arguments.text("--aspect"));
   } catch (const Error& error) {
-    throw usage_error("--weights " + name + " is not known", "sample", error.remedy());
+    throw usage_error("--aspect: " + error.summary(), "sample", error.remedy());
   }
 }
 
@@ -75,13 +66,15 @@ ConfigTree sampler_of(const Arguments& arguments) {
   return tree.table("sampler");
 }
 
-/// Height / width of --aspect.
-double aspect_of(const Arguments& arguments) {
-  try {
-    return data::aspect_of(arguments.text("--aspect"));
-  } catch (const Error& error) {
-    throw usage_error("--aspect: " + error.summary(), "sample", error.remedy());
+/// What to draw with; without --adapter that is empty.
+AdapterChoice model_of(const Arguments& arguments) {
+  if (arguments.has("--adapter")) return adapter_of(arguments, "sample");
+  if (!arguments.has("--checkpoint")) {
+    throw usage_error("--checkpoint FILE is missing", "sample", "name a checkpoint, or give --adapter FILE.");
   }
+  return {{},
+          checkpoint_file(arguments.text("--checkpoint")),
+          weights_of(arguments, "sample", checkpoint::Weights::preferred)};
 }
 
 /// "003-1-purple-heart.png"
@@ -131,8 +124,10 @@ std::function<void(std::int64_t, std::int64_t)> progress_line() {
 ExitCode run(const Arguments& arguments, const comm::Communicator& world) {
   compute::set_matmul_threads(threads_per_rank(world));
   const Registry registry = Registry::with_installed_plugins();
-  generate::Generator generator(registry, checkpoint_file(arguments.text("--checkpoint")),
-                                weights_of(arguments), arguments.text("--precision"), world);
+  if (world.rank() == 0) logger().add_stream(std::cerr, LogLevel::warning);
+  const AdapterChoice model = model_of(arguments);
+  generate::Generator generator(registry, model.base, model.weights, arguments.text("--precision"), world,
+                                model.adapter);
   generator.set_sampler(sampler_of(arguments));
   generate::Request request = generator.default_request();
   std::vector<double> aspects = generator.stage().sample.aspects;
@@ -175,7 +170,10 @@ Command sample_command() {
       "the list, the seed and the settings below, not on the number of ranks, which share the pictures.";
   table.options = {
       {"--checkpoint", Option::Takes::one, "FILE",
-       "A checkpoint, or a run folder, whose newest intact one is taken.", true},
+       "A checkpoint, or a run folder, whose newest intact one is taken; needed unless an adapter names the "
+       "one that it was trained on."},
+      {"--adapter", Option::Takes::one, "FILE",
+       "An adapter that `tessera checkpoint export-adapter` wrote, to draw with on top of the checkpoint."},
       {"--prompt", Option::Takes::several, "TEXT",
        "What to draw; several may follow (default: the sample prompts of the run)."},
       {"--prompts", Option::Takes::each, "FILE", "More prompts, one a line."},
@@ -195,8 +193,7 @@ Command sample_command() {
       {"--aspect", Option::Takes::one, "W:H",
        "Shape of all pictures, for example 2:1: the nearest aspect bucket (default: squares, and for the "
        "run's own prompts its sample_aspects)."},
-      {"--weights", Option::Takes::one, "WHICH",
-       "average, trained or preferred: the running average where there is one (default preferred)."},
+      weights_option("preferred; of an adapter's checkpoint those that it was trained on"),
       {"--precision", Option::Takes::one, "TYPE", "float32, bfloat16 or float64 (default: the run's)."},
       {"--batch", Option::Takes::one, "N", "Pictures at a time on each rank (default 8)."},
       {"--out", Option::Takes::one, "FILE", "The grid of all pictures, PNG (default samples.png)."},

@@ -92,7 +92,26 @@ expect 0 "1 pictures: wide.png" "$tessera" sample --checkpoint run --prompt "red
 expect 0 "model          backbone dit" "$tessera" checkpoint show run/checkpoints/step-00000008.h5
 expect 0 "Starting from run/checkpoints/step-00000008.h5 (digest " "${two[@]}" train "$quick" short.toml --out tuned \
   --set start.checkpoint=run/checkpoints/step-00000008.h5 --set start.weights=average
-for file in contact.png one.png two.png ddim.png wide.png; do
+
+# an adapter: trained, taken out, drawn with, merged; drawing with it, from the run and merged is the same
+expect 0 "frozen ones" "${two[@]}" train "$quick" short.toml --out lora --set run.checkpoint_every=0 \
+  --set start.checkpoint=run/checkpoints/step-00000008.h5 --set start.weights=average \
+  --set 'model.adapter={name="lora",rank=1,alpha=8.0}'
+expect 0 "trained on run/checkpoints/step-00000008.h5" "$tessera" checkpoint export-adapter lora --out out/lora.h5
+expect 0 "adapter lora" "$tessera" checkpoint show out/lora.h5
+expect 0 "average weights" "$tessera" checkpoint show out/lora.h5
+expect 0 "intact" "$tessera" checkpoint verify out/lora.h5
+expect 0 "checkpoint merged.h5" "$tessera" checkpoint merge --adapter out/lora.h5 --out merged.h5
+model=$(stat -c %s merged.h5) adapter=$(stat -c %s out/lora.h5)
+[ $((adapter * 50)) -lt "$model" ] || { echo "FAILED: an adapter of $adapter bytes for $model"; failures=$((failures + 1)); }
+for from in "--adapter out/lora.h5" "--checkpoint lora" "--checkpoint merged.h5"; do
+  expect 0 "2 pictures: adapted.png" "${two[@]}" sample $from --prompt "red heart" "a dog" --steps 2 --out adapted.png
+  mv adapted.png "adapted-$(md5sum adapted.png | cut -c 1-32).png"
+done
+[ "$(ls adapted-*.png | wc -l)" -eq 1 ] || { echo "FAILED: an adapter draws otherwise when merged"; failures=$((failures + 1)); }
+expect 0 "trained on other weights" "$tessera" sample --adapter out/lora.h5 --checkpoint run --weights trained \
+  --prompt "red heart" --steps 1 --out other.png
+for file in contact.png one.png two.png ddim.png wide.png adapted-*.png; do
   [ "$(head -c 4 "$file" | tail -c 3)" = PNG ] || { echo "FAILED: $file is no PNG"; failures=$((failures + 1)); }
 done
 expect 75 "repeat the command with --resume" "${two[@]}" train "$quick" short.toml --out limited \
@@ -167,6 +186,7 @@ expect 2 "CONFIG is missing" "${two[@]}" train
 expect_once "CONFIG is missing"
 expect 2 "2x1" "$tessera" sample --checkpoint run --prompt x --aspect 2x1
 expect 2 "--checkpoint FILE is missing" "$tessera" sample --prompt x
+expect 2 "give --adapter FILE" "$tessera" sample --prompt x
 expect 2 "does not set the sampler" "$tessera" sample --checkpoint run --set run.seed=1
 
 expect 2 "Did you mean {image}" "${caption[@]}" --command "./captioner.sh {imagge}"
@@ -185,6 +205,10 @@ expect_once "none.h5"
 expect 1 "Did you mean 'ddim'" "${two[@]}" sample --checkpoint run --sampler dimm
 expect_once "Did you mean 'ddim'"
 expect 1 "Did you mean 'eta'" "$tessera" sample --checkpoint run --sampler ddim --set sampler.etta=1
+expect 1 "is an adapter, not a checkpoint" "${two[@]}" sample --checkpoint out/lora.h5 --prompt x
+expect 1 "is a checkpoint, not an adapter" "$tessera" checkpoint merge --adapter merged.h5 --out x.h5
+expect 1 "has no adapter" "$tessera" checkpoint export-adapter run --out x.h5
+expect 1 "[start] checkpoint" "${two[@]}" train "$quick" short.toml --out z --set 'model.adapter={name="lora"}'
 expect 1 "already holds the shard" "$tessera" data build emoji --config "$quick" --subset shapes --out data
 expect 1 "no multiple of the unit" "$tessera" data build emoji --subset shapes --size 30 --buckets --out x
 expect 1 "cannot be composed" "$tessera" data build emoji --subset shapes --compose 100000 --out x

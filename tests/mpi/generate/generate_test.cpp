@@ -8,6 +8,8 @@
 #include <filesystem>
 
 #include "generate/generator.hpp"
+#include "mpi/train/common_folder.hpp"
+#include "train/adapter_file.hpp"
 #include "unit/generate/small_model.hpp"
 
 namespace tessera::generate {
@@ -61,6 +63,78 @@ TEST(GenerateOnRanks, weights_in_common_memory_are_the_saved_ones) {
   EXPECT_THROW(Generator(model.registry, file.string() + ".none", checkpoint::Weights::trained, {}, world),
                Error);
   if (world.rank() == 0) std::filesystem::remove(file);
+}
+
+/// A model with branches that act, and the same without them; the files are the adapted one, the base and the
+/// adapter.
+struct AdaptedFiles {
+  AdaptedFiles() {
+    world.together([&] {
+      if (world.rank() != 0) return;
+      for (const nn::ParameterSlot& slot : base.store.slots()) {
+        base.store.view(base.store.values(), slot)
+            .copy_from(adapted.store.view(adapted.store.values(), adapted.store.slot(slot.name)));
+      }
+      save(base, folder / "base.h5");
+      save(adapted, folder / "adapted.h5");
+      train::export_adapter(base.registry, folder / "adapted.h5", checkpoint::Weights::trained,
+                            folder / "adapter.h5", world.alone());
+      train::merge_adapter(base.registry, folder / "base.h5", checkpoint::Weights::trained,
+                           folder / "adapter.h5", folder / "merged.h5", world.alone());
+    });
+    world.barrier();
+  }
+  void save(SmallModel& model, const std::string& file) const {
+    checkpoint::RunState state;
+    state.config = model.resolved_configuration();
+    state.precision = "float32";
+    checkpoint::save(file, state, model.store, {{"model", model.store.values()}}, world.alone());
+  }
+  /// On rank 0.
+  [[nodiscard]] std::vector<Picture> draw(const std::string& file, const std::string& adapter = {}) const {
+    Generator generator(base.registry, folder / file, checkpoint::Weights::trained, {}, world,
+                        adapter.empty() ? adapter : folder / adapter);
+    return generator.generate(base.request(), world);
+  }
+
+  comm::Communicator world = comm::Communicator::world();
+  test::CommonFolder folder{world};
+  SmallModel base;
+  SmallModel adapted{
+      {"model.adapter={name=\"lora\",rank=3,alpha=12.0,targets=[\"attn.*\",\"final_layer.linear\"]}"}};
+};
+
+TEST(GenerateOnRanks, an_adapter_draws_like_the_model_that_was_trained_with_it) {
+  const AdaptedFiles files;
+  const auto with_adapter = files.draw("base.h5", "adapter.h5");
+  const auto run = files.draw("adapted.h5");
+  const auto merged = files.draw("merged.h5");
+  const auto without = files.draw("base.h5");
+  if (files.world.rank() != 0) return;
+  const auto unmerged =
+      generate(files.adapted.components.backbone(), files.adapted.components, files.base.request());
+  ASSERT_EQ(with_adapter.size(), unmerged.size());
+  int effect = 0;
+  for (std::size_t i = 0; i < unmerged.size(); ++i) {
+    EXPECT_LE(difference(with_adapter[i].image, unmerged[i].image), 1);
+    EXPECT_LE(difference(run[i].image, unmerged[i].image), 1);
+    EXPECT_LE(difference(merged[i].image, unmerged[i].image), 1);
+    effect = std::max(effect, difference(without[i].image, unmerged[i].image));
+  }
+  EXPECT_GT(effect, 10);
+}
+
+TEST(GenerateOnRanks, an_adapter_of_another_model_is_refused) {
+  const AdaptedFiles files;
+  EXPECT_THROW((void)files.draw("base.h5", "base.h5"), Error);
+  EXPECT_THROW((void)files.draw("adapter.h5"), Error);
+  EXPECT_THROW((void)files.draw("adapted.h5", "adapter.h5"), Error);  // it has one already
+  files.world.barrier();
+  if (files.world.rank() == 0)
+    files.save(*std::make_unique<SmallModel>(std::vector<std::string>{"model.backbone.depth=1"}),
+               files.folder / "shallow.h5");
+  files.world.barrier();
+  EXPECT_THROW((void)files.draw("shallow.h5", "adapter.h5"), Error);
 }
 
 }  // namespace
