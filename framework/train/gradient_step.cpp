@@ -24,8 +24,8 @@ Shape latent_shape(const data::HostBatch& batch) {
 }  // namespace
 
 GradientStep::GradientStep(RunComponents& components, ModelState& model, const StageSettings& stage,
-                           LabelKind label, data::Loader& loader)
-    : components_(components), model_(model), stage_(stage), label_(label), loader_(loader) {
+                           data::Loader& loader)
+    : components_(components), model_(model), stage_(stage), loader_(loader) {
   if (const CaptionConditioner* captions = components.backbone().captions()) {
     null_caption_ = captions->null_features(loader.dataset().header().caption_length);
   }
@@ -68,7 +68,8 @@ Condition GradientStep::condition_of(const data::HostBatch& batch) {
   facts.height.assign(batch.height.begin(), batch.height.end());
   facts.width.assign(batch.width.begin(), batch.width.end());
   facts.aspect.assign(batch.samples, batch.ratio);
-  const std::vector<std::int32_t>& labels = label_ == LabelKind::group ? batch.group : batch.subgroup;
+  const std::vector<std::int32_t>& labels =
+      stage_.data.label == LabelKind::group ? batch.group : batch.subgroup;
   facts.label.assign(labels.begin(), labels.end());
   for (std::size_t i = 0; i < batch.samples; ++i) {
     if (batch.drop_caption[i] != 0) facts.label[i] = PictureFacts::no_label;

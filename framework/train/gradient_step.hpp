@@ -15,8 +15,7 @@ namespace tessera::train {
 
 class GradientStep {
  public:
-  /// @param label  which of the shards' labels is the class.
-  GradientStep(RunComponents& components, ModelState& model, const StageSettings& stage, LabelKind label,
+  GradientStep(RunComponents& components, ModelState& model, const StageSettings& stage,
                data::Loader& loader);
 
   /// Leaves this rank's share of the gradient in the store; reductions are under way where they overlap with
@@ -36,7 +35,6 @@ class GradientStep {
   RunComponents& components_;
   ModelState& model_;
   const StageSettings& stage_;
-  LabelKind label_;
   data::Loader& loader_;
   std::vector<float> null_caption_;  // [length, width]; empty when the model reads no captions
   std::vector<float> captions_;

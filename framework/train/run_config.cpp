@@ -103,6 +103,22 @@ StartSettings start_settings(const ConfigTree& table, const Config& config) {
   return start;
 }
 
+/// `path = "folder"` is as good as a list of one.
+ConfigTree with_path_list(ConfigTree data) {
+  const ConfigNode* path = data.root().find("path");
+  if (path == nullptr || !std::holds_alternative<std::string>(path->value)) return data;
+  ConfigNode root = data.root();
+  ConfigNode entry = *path;
+  root.find("path")->value = ConfigNode::List{std::move(entry)};
+  return ConfigTree(std::move(root), data.path());
+}
+
+/// A table [data], or that of a stage laid over it.
+Config data_config(ConfigTree data, const ConfigTree& over = {}) {
+  data.merge(over);
+  return Config::resolve(with_path_list(std::move(data)), data_schema());
+}
+
 /// The tables of a stage that override those of the run.
 ConfigTree overrides_of(const ConfigTree& stage) {
   ConfigNode root;
@@ -149,16 +165,6 @@ StageSettings stage_settings(const ConfigTree& table, const Config& config, cons
   return stage;
 }
 
-/// `path = "folder"` is as good as a list of one.
-ConfigTree with_path_list(ConfigTree data) {
-  const ConfigNode* path = data.root().find("path");
-  if (path == nullptr || !std::holds_alternative<std::string>(path->value)) return data;
-  ConfigNode root = data.root();
-  ConfigNode entry = *path;
-  root.find("path")->value = ConfigNode::List{std::move(entry)};
-  return ConfigTree(std::move(root), data.path());
-}
-
 void check_schedule(const StageSettings& stage, const Config& config) {
   const LearningRateSettings& rate = stage.learning_rate;
   if (rate.schedule != "constant" && rate.decay_steps <= rate.warmup) {
@@ -180,7 +186,7 @@ RunConfig RunConfig::resolve(const ConfigTree& tree) {
   RunConfig result;
   result.tree = tree;
   const Config run = Config::resolve(tree.table("run"), run_schema());
-  const Config data = Config::resolve(with_path_list(tree.table("data")), data_schema());
+  const Config data = data_config(tree.table("data"));
   const Config optimizer = Config::resolve(tree.table("optimizer"), optimizer_schema());
   result.run = run_settings(run);
   result.data = data_settings(data);
@@ -200,14 +206,18 @@ RunConfig RunConfig::resolve(const ConfigTree& tree) {
   std::set<std::string> names;
   for (const ConfigTree& table : tree.tables("stage")) {
     const Config config =
-        Config::resolve(table, stage_schema(), {"hand_over", "model", "objective", "sampler"});
+        Config::resolve(table, stage_schema(), {"hand_over", "data", "model", "objective", "sampler"});
     StageSettings stage = stage_settings(table, config, result.run.sample);
+    const Config stage_data = data_config(tree.table("data"), table.table("data"));
+    stage.data = data_settings(stage_data);
     check_schedule(stage, config);
     if (!names.insert(stage.name).second) {
       throw Error("two stages have the name '" + stage.name + "'", config.where("name"),
                   "Give each [[stage]] a name of its own.");
     }
-    result.resolved_.insert("stage." + std::to_string(result.stages.size()), config);
+    const std::string place = "stage." + std::to_string(result.stages.size());
+    result.resolved_.insert(place, config);
+    if (table.has("data")) result.resolved_.insert(place + ".data", stage_data);
     result.stages.push_back(std::move(stage));
   }
   if (result.stages.empty()) {

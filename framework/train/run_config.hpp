@@ -46,7 +46,7 @@ struct RunSettings {
 /// Which of a shard's two labels is the class of a picture.
 enum class LabelKind : std::uint8_t { subgroup, group };
 
-/// [data]
+/// [data], or what it and a stage's own `data` table come to
 struct DataSettings {
   std::vector<std::string> path;  ///< folders of shards, or shards
   double caption_drop = 0.1;
@@ -83,6 +83,7 @@ struct StageSettings {
   /// Counters of steps and of samples go on whatever it says.
   ConfigTree hand_over;
   SampleSettings sample;  ///< those of [run] where the stage says nothing
+  DataSettings data;      ///< those of [data] where the stage says nothing
   ConfigTree overrides;   ///< of [model], [objective] and [sampler], under these names
 };
 
@@ -91,7 +92,7 @@ struct StageSettings {
 
 struct RunConfig {
   RunSettings run;
-  DataSettings data;
+  DataSettings data;  ///< of the stages that say nothing else
   AdamWSettings optimizer;
   std::optional<StartSettings> start;
   std::vector<StageSettings> stages;
@@ -115,7 +116,7 @@ struct RunConfig {
  private:
   void check_model_tables(std::span<const ConfigTree> made) const;
 
-  ConfigTree resolved_;  // [run], [data], [optimizer], [start], [[stage]]
+  ConfigTree resolved_;  // [run], [data], [optimizer], [start], [[stage]] with its data
 };
 
 [[nodiscard]] const Schema& run_schema();

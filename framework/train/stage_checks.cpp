@@ -38,10 +38,28 @@ data::Grid grid_of_all(const data::Dataset& dataset, std::size_t resolution, con
   return dataset.common_grid(resolution);
 }
 
+/// What the stages `users` need of their data.
+data::DatasetExpectation expectation(std::span<const RunComponents> stages,
+                                     std::span<const std::size_t> users) {
+  const RunComponents& any = stages.front();  // codec and text encoder are those of the run
+  data::DatasetExpectation expected;
+  expected.codec = any.codec().identity();
+  expected.channels = static_cast<std::uint32_t>(any.codec().channels());
+  for (const std::size_t user : users) {
+    const CaptionConditioner* captions = stages[user].backbone().captions();
+    if (captions == nullptr) continue;  // a data set of classes alone has no captions to check
+    expected.text_encoder = any.text_encoder().identity();
+    expected.caption_length = static_cast<std::uint32_t>(any.text_encoder().length());
+    expected.caption_width = static_cast<std::uint32_t>(any.text_encoder().width());
+    if (captions->needs_all_positions()) expected.needs_all_positions = true;
+  }
+  return expected;
+}
+
 /// A label is a row of the shards' list, so the model's classes must be that list.
 void check_classes(const AuxiliaryConditioner& auxiliary, const RunConfig& config, std::size_t stage,
                    const data::Dataset& dataset) {
-  const bool groups = config.data.label == LabelKind::group;
+  const bool groups = config.stages[stage].data.label == LabelKind::group;
   const std::vector<std::string>& there = groups ? dataset.header().groups : dataset.header().subgroups;
   const std::string kind = groups ? "groups" : "subgroups";
   const std::string shard = dataset.layout(0).path;
@@ -91,20 +109,20 @@ void check_samples(const StageSettings& stage, const RunComponents& components, 
 
 }  // namespace
 
-std::shared_ptr<const data::Dataset> open_data(const RunConfig& config,
-                                               std::span<const RunComponents> stages) {
-  const RunComponents& any = stages.front();  // codec and text encoder are those of the run
-  data::DatasetExpectation expected;
-  expected.codec = any.codec().identity();
-  expected.text_encoder = any.text_encoder().identity();
-  expected.channels = static_cast<std::uint32_t>(any.codec().channels());
-  expected.caption_length = static_cast<std::uint32_t>(any.text_encoder().length());
-  expected.caption_width = static_cast<std::uint32_t>(any.text_encoder().width());
-  expected.needs_all_positions = std::ranges::any_of(stages, [](const RunComponents& components) {
-    const CaptionConditioner* captions = components.backbone().captions();
-    return captions != nullptr && captions->needs_all_positions();
-  });
-  return std::make_shared<const data::Dataset>(config.data.path, expected);
+std::vector<std::shared_ptr<const data::Dataset>> open_data(const RunConfig& config,
+                                                            std::span<const RunComponents> stages) {
+  std::vector<std::shared_ptr<const data::Dataset>> opened(stages.size());
+  for (std::size_t i = 0; i < stages.size(); ++i) {
+    if (opened[i]) continue;
+    const std::vector<std::string>& path = config.stages.at(i).data.path;
+    std::vector<std::size_t> users;
+    for (std::size_t j = i; j < stages.size(); ++j) {
+      if (config.stages.at(j).data.path == path) users.push_back(j);
+    }
+    const auto data = std::make_shared<const data::Dataset>(path, expectation(stages, users));
+    for (const std::size_t user : users) opened[user] = data;
+  }
+  return opened;
 }
 
 void check_stage(const RunConfig& config, std::size_t index, const RunComponents& components,

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "comm/communicator.hpp"
 #include "data/dataset.hpp"
@@ -10,10 +11,11 @@
 
 namespace tessera::train {
 
-/// The run's data. @param stages  the components of every stage. @throws Error when the data was not made by
-/// the configured codec and text encoder, or lacks what a stage's model reads.
-[[nodiscard]] std::shared_ptr<const data::Dataset> open_data(const RunConfig& config,
-                                                             std::span<const RunComponents> stages);
+/// The data of every stage; stages with the same paths share it. @param stages  the components of every
+/// stage. @throws Error when data was not made by the configured codec, or by the text encoder where a stage
+/// reads captions, or lacks what a stage's model reads.
+[[nodiscard]] std::vector<std::shared_ptr<const data::Dataset>> open_data(
+    const RunConfig& config, std::span<const RunComponents> stages);
 
 /// @throws Error when the stage cannot train `components`, which are its own, on this data with this many
 /// ranks.

@@ -3,16 +3,14 @@
 #include <algorithm>
 #include <cmath>
 
+#include "train/data_position.hpp"
+
 namespace tessera::train {
 namespace {
 
 data::LoaderConfig loading(const RunConfig& config, const StageSettings& stage, const Codec& codec,
                            const checkpoint::RunState& state, const comm::Communicator& world) {
-  std::vector<data::EarlierSteps> earlier;
-  for (std::int64_t i = 0; i < state.stage; ++i) {
-    const StageSettings& before = config.stages[static_cast<std::size_t>(i)];
-    earlier.push_back({static_cast<std::uint64_t>(before.batch), static_cast<std::uint64_t>(before.steps)});
-  }
+  DataPosition position = data_position(config, state);
   return {.resolution = stage.resolution,
           .buckets = stage.aspect_buckets,
           .global_batch = static_cast<std::uint64_t>(stage.batch),
@@ -23,13 +21,13 @@ data::LoaderConfig loading(const RunConfig& config, const StageSettings& stage, 
           .stage = static_cast<std::uint32_t>(state.stage),
           .attempt = static_cast<std::uint32_t>(state.attempt),
           .first_step = static_cast<std::uint64_t>(state.stage_step),
-          .first_draw = static_cast<std::uint64_t>(state.samples_seen),
-          .earlier = std::move(earlier),
+          .first_draw = position.draws,
+          .earlier = std::move(position.earlier),
           .downsampling = static_cast<std::uint32_t>(codec.downsampling()),
-          .caption_drop = config.data.caption_drop,
-          .window_shards = static_cast<std::uint32_t>(config.data.window_shards),
-          .prefetch = static_cast<std::uint32_t>(config.data.prefetch),
-          .threads = static_cast<std::uint32_t>(config.data.workers)};
+          .caption_drop = stage.data.caption_drop,
+          .window_shards = static_cast<std::uint32_t>(stage.data.window_shards),
+          .prefetch = static_cast<std::uint32_t>(stage.data.prefetch),
+          .threads = static_cast<std::uint32_t>(stage.data.workers)};
 }
 
 }  // namespace
@@ -61,10 +59,10 @@ StageTraining::Outcome StageTraining::run(const std::shared_ptr<const data::Data
                                           RunRecord& record) {
   checkpoint::RunState& state = record.state();
   const StageModel model{settings_, components_, model_};
-  if (state.stage_step == 0) begin(record);
+  if (state.stage_step == 0) begin(*dataset, record);
   if (state.stage_step < settings_.steps) {
     data::Loader loader(dataset, loading(config_, settings_, components_.codec(), state, world_));
-    GradientStep gradient(components_, model_, settings_, config_.data.label, loader);
+    GradientStep gradient(components_, model_, settings_, loader);
     while (state.stage_step < settings_.steps) {
       const StepReport report = step(gradient, record);
       const bool last = state.stage_step == settings_.steps;
@@ -78,12 +76,13 @@ StageTraining::Outcome StageTraining::run(const std::shared_ptr<const data::Data
   return Outcome::finished;
 }
 
-void StageTraining::begin(RunRecord& record) {
+void StageTraining::begin(const data::Dataset& dataset, RunRecord& record) {
   world_.barrier();
   const std::int64_t frozen = model_.store().frozen_parameters();
   record.say("Stage '" + settings_.name + "': " + std::to_string(settings_.steps) + " steps of " +
              std::to_string(settings_.batch) + " pictures at " + std::to_string(settings_.resolution) +
-             " px; " + std::to_string(model_.store().trainable_parameters()) + " parameters" +
+             " px, of " + std::to_string(dataset.records()) + " in " + std::to_string(dataset.shards()) +
+             " shards; " + std::to_string(model_.store().trainable_parameters()) + " parameters" +
              (frozen > 0 ? " and " + std::to_string(frozen) + " frozen ones." : "."));
 }
 

@@ -32,7 +32,7 @@ class StageTraining {
   [[nodiscard]] ModelState& model() { return model_; }
 
  private:
-  void begin(RunRecord& record);
+  void begin(const data::Dataset& dataset, RunRecord& record);
   /// One optimizer step. @return what to report.
   StepReport step(GradientStep& gradient, RunRecord& record);
   /// The mean loss of the step; remembers whether a rank wants to stop. Collective.

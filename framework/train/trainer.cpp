@@ -63,7 +63,7 @@ class Run {
   const Registry& registry_;
   const comm::Communicator& world_;
   ConfigTree resolved_;
-  std::shared_ptr<const data::Dataset> dataset_;
+  std::vector<std::shared_ptr<const data::Dataset>> datasets_;  // of each stage
   std::unique_ptr<RunFolder> folder_;
   std::unique_ptr<RunRecord> record_;
   std::unique_ptr<StageTraining> stage_;
@@ -151,13 +151,13 @@ void Run::introduce() {
   const int threads = threads_per_rank(world_);
   compute::set_matmul_threads(threads);
   record_->say(config_.run.precision + "; " + std::to_string(world_.size()) + " ranks, " +
-               std::to_string(threads) + " threads each; " + std::to_string(dataset_->records()) +
-               " pictures in " + std::to_string(dataset_->shards()) + " shards.");
+               std::to_string(threads) + " threads each.");
 }
 
 ExitCode Run::go() {
   for (;;) {
-    if (stage_->run(dataset_, *record_) == StageTraining::Outcome::stopped) return ExitCode::resume_later;
+    if (stage_->run(datasets_[stage_->index()], *record_) == StageTraining::Outcome::stopped)
+      return ExitCode::resume_later;
     if (stage_->index() + 1 == config_.stages.size()) break;
     hand_over();
   }
@@ -174,9 +174,9 @@ std::vector<RunComponents> Run::check_stages() {
   }
   if (config_.start) made.front().merge(resolved_hand_over(registry_, config_.start->hand_over));
   resolved_ = config_.resolved(made);
-  dataset_ = open_data(config_, all);
+  datasets_ = open_data(config_, all);
   for (std::size_t i = 0; i < all.size(); ++i) {
-    check_stage(config_, i, all[i], *dataset_, world_);
+    check_stage(config_, i, all[i], *datasets_[i], world_);
     if (i > 0) (void)plan_hand_over(i, outline_of(all[i - 1]), outline_of(all[i]));
   }
   return all;

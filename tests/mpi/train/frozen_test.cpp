@@ -52,7 +52,7 @@ class Training {
                                    .ranks = static_cast<std::uint64_t>(world_.size()),
                                    .first_step = first,
                                    .first_draw = first * static_cast<std::uint64_t>(stage.batch)});
-    train::GradientStep gradient(components_, *model_, stage, config_.data.label, loader);
+    train::GradientStep gradient(components_, *model_, stage, loader);
     double norm = 0;
     for (std::uint64_t step = first; step < last; ++step) {
       (void)gradient.run({.seed = 7, .step = step});

@@ -193,9 +193,12 @@ inline ConfigTree bucketed(ConfigTree tree) {
 
 /// Three shards of 11, 6 and 2 pictures, each of one colour with some noise: there is something to learn.
 /// @param buckets  wide, square and tall ones in turn, in the buckets nearest to 2:1, 1:1 and 1:2; else
-/// squares.
-inline void make_toy_data(const std::string& folder, bool buckets = false) {
-  RunComponents components(registry(), toy_configuration(folder, "float32"));
+/// squares. @param settings  of the codec and the text encoder, where they are not those of the toy run.
+inline void make_toy_data(const std::string& folder, bool buckets = false,
+                          const std::vector<std::string>& settings = {}) {
+  ConfigTree tree = toy_configuration(folder, "float32");
+  for (const std::string& setting : settings) tree.set(setting);
+  RunComponents components(registry(), tree);
   data::ShardHeader header;
   header.codec = components.codec().identity();
   header.text_encoder = components.text_encoder().identity();
