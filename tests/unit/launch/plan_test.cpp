@@ -25,7 +25,7 @@ std::filesystem::path configs() {
 }
 
 train::RunConfig configuration(const std::string& name) {
-  return train::RunConfig::resolve(ConfigTree::load({configs() / "microdit" / name}));
+  return train::RunConfig::resolve(ConfigTree::load({configs() / name}));
 }
 
 std::int64_t count(const Plan& plan, const std::string& part) {
@@ -36,7 +36,7 @@ std::int64_t count(const Plan& plan, const std::string& part) {
 }
 
 TEST(Plan, tiny_has_the_published_parameters) {
-  const train::RunConfig config = configuration("tiny-2.toml");
+  const train::RunConfig config = configuration("microdit/tiny-2.toml");
   const Plan plan = make_plan(registry(), config, 8);
   EXPECT_EQ(plan.models.at(0).parameters.total, 200692752);
   EXPECT_EQ(plan.models.at(0).parameters.experts, 106954752);
@@ -52,7 +52,7 @@ TEST(Plan, tiny_has_the_published_parameters) {
 }
 
 TEST(Plan, xl_has_the_published_parameters_and_arithmetic) {
-  const train::RunConfig config = configuration("xl-2.toml");
+  const train::RunConfig config = configuration("microdit/xl-2.toml");
   reset_peak_memory();
   const std::size_t before = memory_statistics().current;
   const Plan plan = make_plan(registry(), config, 8);
@@ -126,8 +126,33 @@ TEST(Plan, captions_of_full_length_sizes_and_labels_are_in_it) {
   EXPECT_EQ(count(make_plan(registry(), pixart_run("model-dit-xl-2"), 8), "class embedding"), 1001 * 1152);
 }
 
+TEST(Plan, pixart_has_the_rows_of_its_table) {
+  const train::RunConfig config = configuration("pixart/xl-2.toml");
+  const Plan plan = make_plan(registry(), config, 64);
+  struct Row {
+    std::int64_t parameters;  // trainable; recipes P.A.7
+    double gmac;              // of a forward pass at the square size; recipes P.A.8
+    double pictures;          // Table 4: steps x batch
+  };
+  const Row rows[] = {{674834720, 118.6, 300e3 * 178 * 64},
+                      {610856096, 149.05, 1500e3 * 178 * 64},
+                      {611349152, 149.05, 900e3 * 178 * 64},
+                      {611349152, 617.99, 100e3 * 40 * 64},
+                      {611349152, 3254.76, 16e3 * 12 * 32}};
+  ASSERT_EQ(plan.stages.size(), 5U);
+  for (std::size_t i = 0; i < 5; ++i) {
+    const StagePlan& stage = plan.stages[i];
+    SCOPED_TRACE(stage.settings->name);
+    const ParameterPlan& parameters = plan.models.at(stage.model).parameters;
+    EXPECT_EQ(parameters.total - parameters.frozen, rows[i].parameters);
+    EXPECT_NEAR(stage.forward.flops() / 2e9, rows[i].gmac, 0.002 * rows[i].gmac);
+    EXPECT_EQ(static_cast<double>(stage.settings->steps) * static_cast<double>(stage.settings->batch),
+              rows[i].pictures);
+  }
+}
+
 TEST(Plan, memory_follows_the_precision_and_the_batch) {
-  train::RunConfig config = configuration("tiny-2.toml");
+  train::RunConfig config = configuration("microdit/tiny-2.toml");
   const Plan bf16 = make_plan(registry(), config, 8);
   EXPECT_GE(bf16.models[0].state.values, std::uint64_t{4} * 200692752);
   EXPECT_LT(bf16.models[0].state.values, std::uint64_t{4} * 200692752 + 100000);
