@@ -2,37 +2,21 @@
 
 #include <algorithm>
 #include <atomic>
-#include <exception>
 #include <map>
 #include <mutex>
 #include <optional>
-#include <thread>
 
 #include "base/error.hpp"
 #include "data/aspect_buckets.hpp"
 #include "data/shard_writer.hpp"
+#include "datasets/for_each_index.hpp"
+#include "datasets/labels.hpp"
 #include "io/resize.hpp"
 
 namespace tessera::datasets {
 namespace {
 
 constexpr std::size_t pictures_in_memory = 64;
-
-/// Class names in order of appearance.
-class Labels {
- public:
-  std::int32_t row(const std::string& name) {
-    if (name.empty()) return -1;
-    const auto found = std::find(names_.begin(), names_.end(), name);
-    if (found != names_.end()) return static_cast<std::int32_t>(found - names_.begin());
-    names_.push_back(name);
-    return static_cast<std::int32_t>(names_.size() - 1);
-  }
-  [[nodiscard]] const std::vector<std::string>& names() const { return names_; }
-
- private:
-  std::vector<std::string> names_;
-};
 
 struct Label {
   std::int32_t group, subgroup;
@@ -173,32 +157,17 @@ class Builder {
   void prepare(std::size_t begin, std::size_t end) {
     records_.assign(end - begin, {});
     bucket_.assign(end - begin, 0);
-    std::atomic<std::size_t> next{begin};
     std::mutex mutex;
-    std::exception_ptr error;
-    const auto work = [&] {
-      try {
-        for (std::size_t i = next++; i < end; i = next++) {
-          if (!is_too_long(source_.picture(i))) {
-            const io::Image pixels = source_.load(i);
-            const std::size_t bucket = data::nearest_bucket(buckets_, pixels.height, pixels.width);
-            records_[i - begin] = record_of(i, pixels, buckets_[bucket]);
-            bucket_[i - begin] = bucket;
-          }
-          const std::lock_guard lock(mutex);
-          if (options_.progress) options_.progress(++done_, source_.size());
-        }
-      } catch (...) {
-        const std::lock_guard lock(mutex);
-        if (!error) error = std::current_exception();
-        next = end;
+    for_each_index(begin, end, options_.threads, [&](std::size_t i) {
+      if (!is_too_long(source_.picture(i))) {
+        const io::Image pixels = source_.load(i);
+        const std::size_t bucket = data::nearest_bucket(buckets_, pixels.height, pixels.width);
+        records_[i - begin] = record_of(i, pixels, buckets_[bucket]);
+        bucket_[i - begin] = bucket;
       }
-    };
-    std::vector<std::thread> helpers;
-    for (unsigned i = 1; i < options_.threads; ++i) helpers.emplace_back(work);
-    work();
-    for (std::thread& helper : helpers) helper.join();
-    if (error) std::rethrow_exception(error);
+      const std::lock_guard lock(mutex);
+      if (options_.progress) options_.progress(++done_, source_.size());
+    });
   }
 
   const Source& source_;

@@ -16,8 +16,19 @@
 
 namespace tessera::datasets {
 
-struct BuildOptions {
+/// How shards are written, whatever their records come from.
+struct ShardOptions {
   std::string folder;
+  data::CaptionStore captions = data::CaptionStore::all;
+  io::StoredType latent_type = io::StoredType::f16;
+  std::uint64_t shard_bytes = std::uint64_t{1} << 30;
+  std::size_t shard_records = 0;  ///< a new shard begins after this many records; 0 = by bytes only
+  unsigned threads = 1;           ///< that load, resize and encode pictures; must be 1 for a codec on a GPU
+  /// Told after each picture; may be empty.
+  std::function<void(std::size_t done, std::size_t all)> progress;
+};
+
+struct BuildOptions : ShardOptions {
   std::vector<std::int64_t> sizes{32};  ///< picture sides in pixels, side by side in every record
   /// 0: every picture is cut to a square. Otherwise each goes to the aspect bucket nearest to its shape
   /// (data/aspect_buckets.hpp), whose sides are multiples of this many pixels: what one patch of the model
@@ -26,15 +37,8 @@ struct BuildOptions {
   /// Pictures whose long side is more than this many times the short one are left out and counted; 0 = none.
   double max_ratio = 0;
   bool alternatives = false;  ///< alternative captions as further captions of a picture
-  data::CaptionStore captions = data::CaptionStore::all;
-  io::StoredType latent_type = io::StoredType::f16;
-  std::uint64_t shard_bytes = std::uint64_t{1} << 30;
-  std::size_t shard_records = 0;  ///< a new shard begins after this many records; 0 = by bytes only
-  unsigned threads = 1;           ///< that load, resize and encode pictures; must be 1 for a codec on a GPU
   /// How often a picture enters the training shards (its sampling weight); empty for once each.
   std::function<std::size_t(const Picture& picture)> repeats;
-  /// Told after each picture; may be empty.
-  std::function<void(std::size_t done, std::size_t all)> progress;
 };
 
 /// What makes the records. Shards record their identity(), which a run compares with that of its own.

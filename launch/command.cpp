@@ -37,6 +37,7 @@ const std::vector<Command>& commands() {
       plan_command(),
       build_emoji_command(),
       build_folder_command(),
+      build_features_command(),
       show_data_command(),
       stats_command(),
       caption_command(),

@@ -43,6 +43,7 @@ struct FoundCommand {
 [[nodiscard]] Command plan_command();
 [[nodiscard]] Command build_emoji_command();
 [[nodiscard]] Command build_folder_command();
+[[nodiscard]] Command build_features_command();
 [[nodiscard]] Command show_data_command();
 [[nodiscard]] Command stats_command();
 [[nodiscard]] Command caption_command();

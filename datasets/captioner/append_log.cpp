@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <thread>
 
-#include "datasets/folder/record_text.hpp"
+#include "datasets/record_text.hpp"
 
 namespace tessera::datasets::captioner {
 namespace {
@@ -38,7 +38,7 @@ AppendLog::AppendLog(const std::string& path, std::string_view beginning, const 
   if (!std::filesystem::exists(path)) io::replace_file(path, "");
   file_ = io::File::open_update(path);
   lock(file_);
-  folder::RecordText text(io::File::open_read(path), path);
+  RecordText text(io::File::open_read(path), path);
   while (const auto record = text.next(/*quotes=*/false)) {
     if (!record->text.ends_with('\n')) {
       if (!is_torn(record->text, beginning)) {

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "datasets/folder/record_text.hpp"
+#include "datasets/record_text.hpp"
 
 namespace tessera::datasets::folder {
 

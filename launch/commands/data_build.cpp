@@ -1,13 +1,10 @@
 // tessera data build emoji, tessera data build folder
 
-#include <unistd.h>
-
 #include <iostream>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
-#include <thread>
 
 #include "data/aspect_buckets.hpp"
 #include "datasets/emoji/composed_source.hpp"
@@ -18,6 +15,7 @@
 #include "io/file.hpp"
 #include "launch/command.hpp"
 #include "launch/encoders.hpp"
+#include "launch/shard_options.hpp"
 
 namespace tessera::launch {
 namespace {
@@ -43,14 +41,10 @@ void add_build_options(std::vector<Option>& options, const std::string& size_hel
        "--buckets, else 0)."},
       {"--alternatives", Option::Takes::nothing, "",
        "Keep alternative captions too; training draws one of a picture's captions each time."},
-      {"--store", Option::Takes::one, "WHICH",
-       "Caption positions to keep: all, or real ones only, for models that skip padding (default all)."},
-      {"--latent-type", Option::Takes::one, "TYPE", "float16 or float32 (default float16)."},
-      {"--shard-records", Option::Takes::one, "N", "Begin a new shard after N records (default: by size)."},
-      {"--shard-size", Option::Takes::one, "MB", "Begin a new shard after about this much (default 1024)."},
-      {"--threads", Option::Takes::one, "N", "Threads that read and encode pictures (default: all cores)."},
   };
   options.insert(options.end(), shared.begin(), shared.end());
+  const std::vector<Option> shards = shard_options();
+  options.insert(options.end(), shards.begin(), shards.end());
   const std::vector<Option> encoders = encoder_options();
   options.insert(options.end(), encoders.begin(), encoders.end());
 }
@@ -62,30 +56,9 @@ BuildOptions build_options(const Arguments& arguments, const std::string& comman
   if (arguments.has("--unit") && !buckets) {
     throw usage_error("--unit is about aspect buckets", command, "add --buckets.");
   }
-  options.folder = arguments.text("--out");
+  read_shard_options(arguments, command, options);
   options.sizes = arguments.integers("--size", {32}, 1, 65536);
   options.alternatives = arguments.has("--alternatives");
-  const std::string store = arguments.text("--store", "all");
-  if (store != "all" && store != "real") {
-    throw usage_error("--store " + store + " is not known", command, "use all or real.");
-  }
-  options.captions = store == "all" ? data::CaptionStore::all : data::CaptionStore::real;
-  const std::string type = arguments.text("--latent-type", "float16");
-  if (type != "float16" && type != "float32") {
-    throw usage_error("--latent-type " + type + " is not known", command, "use float16 or float32.");
-  }
-  options.latent_type = type == "float16" ? io::StoredType::f16 : io::StoredType::f32;
-  options.shard_records = static_cast<std::size_t>(arguments.integer("--shard-records", 0, 1));
-  options.shard_bytes = static_cast<std::uint64_t>(arguments.integer("--shard-size", 1024, 1, 1 << 24)) << 20;
-  options.threads = static_cast<unsigned>(
-      arguments.integer("--threads", std::max(1U, std::thread::hardware_concurrency()), 1, 1024));
-  if (::isatty(STDERR_FILENO) != 0) {
-    options.progress = [](std::size_t done, std::size_t all) {
-      if (done % 64 == 0 || done == all) {
-        std::cerr << "\r" << done << " of " << all << " pictures" << (done == all ? "\n" : "") << std::flush;
-      }
-    };
-  }
   return options;
 }
 
@@ -130,13 +103,7 @@ ExitCode build(const Arguments& arguments, const std::string& command, const dat
         arguments.integer("--unit", std::max<std::int64_t>(4, 2 * codec->downsampling()), 1, 65536);
   }
   const datasets::BuildReport report = datasets::build_shards(source, {*codec, *text_encoder}, options);
-  std::cout << report.pictures << " pictures in " << report.records << " records, " << report.shards.size()
-            << (report.shards.size() == 1 ? " shard in " : " shards in ") << options.folder << "\n";
   if (buckets) print_buckets(report);
-  if (report.held_out > 0) {
-    std::cout << report.held_out << " pictures held out, never trained on: " << options.folder
-              << "/held_out\n";
-  }
   for (const datasets::LeftOut& left_out : source.left_out()) {
     std::cout << left_out.count << " left out: " << left_out.reason << "\n";
   }
@@ -149,7 +116,7 @@ ExitCode build(const Arguments& arguments, const std::string& command, const dat
               << " positions of the text encoder: longer ones are cut there. Raise its length if words are "
                  "lost.\n";
   }
-  std::cout << "look at them: tessera data show " << report.shards.front() << " --out contact.png\n";
+  print_shards(report, options.folder);
   return ExitCode::done;
 }
 

@@ -1,4 +1,4 @@
-#include "datasets/folder/record_text.hpp"
+#include "datasets/record_text.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -7,7 +7,7 @@
 
 #include "base/error.hpp"
 
-namespace tessera::datasets::folder {
+namespace tessera::datasets {
 namespace {
 
 constexpr std::size_t longest_record = 64'000'000;
@@ -97,4 +97,4 @@ std::optional<RecordText::Record> RecordText::next(bool quotes) {
   }
 }
 
-}  // namespace tessera::datasets::folder
+}  // namespace tessera::datasets

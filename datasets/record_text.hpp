@@ -10,7 +10,7 @@
 
 #include "io/file.hpp"
 
-namespace tessera::datasets::folder {
+namespace tessera::datasets {
 
 /// A text cut into lines, or into records that may span lines inside double quotes.
 class RecordText {
@@ -50,4 +50,4 @@ class RecordText {
   std::size_t line_ = 1;
 };
 
-}  // namespace tessera::datasets::folder
+}  // namespace tessera::datasets
