@@ -59,24 +59,30 @@ void activate_backward(std::int64_t count, const T* x, const T* dy, T* dx) {
 }
 
 template <class F>
+Tensor activated(const Tensor& x) {
+  Tensor y = Tensor::empty(x.shape(), x.dtype());
+  if (!y.is_meta()) {
+    dispatch_floating(x.dtype(), [&]<class T>(T) { activate<F>(y.numel(), x.data<T>(), y.data<T>()); });
+  }
+  return y;
+}
+
+template <class F>
 Variable activation(const Variable& x, const char* operation) {
   require_floating(x.value(), operation);
-  const Tensor input = x.value();
-  Tensor y = Tensor::empty(input.shape(), input.dtype());
-  if (!y.is_meta()) {
-    dispatch_floating(input.dtype(),
-                      [&]<class T>(T) { activate<F>(y.numel(), input.data<T>(), y.data<T>()); });
-  }
-  return record(y, {x}, [node = x.node(), input](const Tensor& dy) {
-    const TypedSlot slot(node, input.dtype());
+  const auto backward = [node = x.node(), input = x.kept()](const Tensor& dy) {
+    const Tensor& value = input.tensor();
+    const TypedSlot slot(node, value.dtype());
     if (!slot || dy.is_meta()) return;
-    dispatch_floating(input.dtype(), [&]<class T>(T) {
+    dispatch_floating(value.dtype(), [&]<class T>(T) {
       dispatch_flag(slot.accumulate(), [&](auto add) {
-        activate_backward<F, add()>(dy.numel(), input.data<T>(), dy.data<T>(), slot.data<T>());
+        activate_backward<F, add()>(dy.numel(), value.data<T>(), dy.data<T>(), slot.data<T>());
       });
     });
     slot.commit();
-  });
+  };
+  return record(activated<F>(x.value()), {x}, backward,
+                [input = x.kept()] { return activated<F>(input.tensor()); });
 }
 
 template <bool add, class T>
@@ -94,6 +100,16 @@ void swiglu_forward(std::int64_t count, const T* gate, const T* value, T* y) {
       count, KOKKOS_LAMBDA(std::size_t i) {
         y[i] = T(math::silu(static_cast<A>(gate[i])) * static_cast<A>(value[i]));
       });
+}
+
+Tensor gated(const Tensor& gate, const Tensor& value) {
+  Tensor y = Tensor::empty(gate.shape(), gate.dtype());
+  if (!y.is_meta()) {
+    dispatch_floating(gate.dtype(), [&]<class T>(T) {
+      swiglu_forward(y.numel(), gate.data<T>(), value.data<T>(), y.data<T>());
+    });
+  }
+  return y;
 }
 
 // Both gradients in one pass; each input is read once.
@@ -192,48 +208,45 @@ Variable swiglu(const Variable& gate, const Variable& value) {
                     name_of(value.dtype()),
                 "swiglu");
   }
-  const Tensor g = gate.value();
-  const Tensor v = value.value();
-  Tensor y = Tensor::empty(g.shape(), g.dtype());
-  if (!y.is_meta()) {
-    dispatch_floating(g.dtype(),
-                      [&]<class T>(T) { swiglu_forward(y.numel(), g.data<T>(), v.data<T>(), y.data<T>()); });
-  }
-  return record(
-      y, {gate, value}, [gate_node = gate.node(), value_node = value.node(), g, v](const Tensor& dy) {
-        const TypedSlot dg(gate_node, g.dtype());
-        // A variable that is both inputs gets its second contribution after the first.
-        const bool same = gate_node != nullptr && gate_node == value_node;
-        const TypedSlot dv(same ? nullptr : value_node, g.dtype());
-        if (dy.is_meta()) return;
-        const std::int64_t count = dy.numel();
-        dispatch_floating(g.dtype(), [&]<class T>(T) {
-          const auto value_gradient = [&](const TypedSlot& slot) {
-            dispatch_flag(slot.accumulate(), [&](auto add) {
-              swiglu_backward_value<add()>(count, g.data<T>(), dy.data<T>(), slot.data<T>());
-            });
-            slot.commit();
-          };
-          if (dg && dv) {
-            dispatch_flag(dg.accumulate(), [&](auto add_gate) {
-              dispatch_flag(dv.accumulate(), [&](auto add_value) {
-                swiglu_backward<add_gate(), add_value()>(count, g.data<T>(), v.data<T>(), dy.data<T>(),
-                                                         dg.data<T>(), dv.data<T>());
-              });
-            });
-            dg.commit();
-            dv.commit();
-          } else if (dg) {
-            dispatch_flag(dg.accumulate(), [&](auto add) {
-              swiglu_backward_gate<add()>(count, g.data<T>(), v.data<T>(), dy.data<T>(), dg.data<T>());
-            });
-            dg.commit();
-            if (same) value_gradient(TypedSlot(value_node, g.dtype()));
-          } else if (dv) {
-            value_gradient(dv);
-          }
+  const auto backward = [gate_node = gate.node(), value_node = value.node(), kept_gate = gate.kept(),
+                         kept_value = value.kept()](const Tensor& dy) {
+    const Tensor& g = kept_gate.tensor();
+    const Tensor& v = kept_value.tensor();
+    const TypedSlot dg(gate_node, g.dtype());
+    // A variable that is both inputs gets its second contribution after the first.
+    const bool same = gate_node != nullptr && gate_node == value_node;
+    const TypedSlot dv(same ? nullptr : value_node, g.dtype());
+    if (dy.is_meta()) return;
+    const std::int64_t count = dy.numel();
+    dispatch_floating(g.dtype(), [&]<class T>(T) {
+      const auto value_gradient = [&](const TypedSlot& slot) {
+        dispatch_flag(slot.accumulate(), [&](auto add) {
+          swiglu_backward_value<add()>(count, g.data<T>(), dy.data<T>(), slot.data<T>());
         });
-      });
+        slot.commit();
+      };
+      if (dg && dv) {
+        dispatch_flag(dg.accumulate(), [&](auto add_gate) {
+          dispatch_flag(dv.accumulate(), [&](auto add_value) {
+            swiglu_backward<add_gate(), add_value()>(count, g.data<T>(), v.data<T>(), dy.data<T>(),
+                                                     dg.data<T>(), dv.data<T>());
+          });
+        });
+        dg.commit();
+        dv.commit();
+      } else if (dg) {
+        dispatch_flag(dg.accumulate(), [&](auto add) {
+          swiglu_backward_gate<add()>(count, g.data<T>(), v.data<T>(), dy.data<T>(), dg.data<T>());
+        });
+        dg.commit();
+        if (same) value_gradient(TypedSlot(value_node, g.dtype()));
+      } else if (dv) {
+        value_gradient(dv);
+      }
+    });
+  };
+  return record(gated(gate.value(), value.value()), {gate, value}, backward,
+                [g = gate.kept(), v = value.kept()] { return gated(g.tensor(), v.tensor()); });
 }
 
 Variable add(const Variable& a, const Variable& b) {
@@ -270,14 +283,22 @@ Variable scale(const Variable& x, double factor) {
 
 Variable cast(const Variable& x, DType type) {
   if (x.dtype() == type) return x;
-  return record(converted(x.value(), type), {x},
-                [node = x.node()](const Tensor& dy) { pass_gradient(node, dy); });
+  const Kept kept = x.kept();
+  Remake remake;
+  if (kept.remade()) remake = [kept, type] { return converted(kept.tensor(), type); };
+  return record(
+      converted(x.value(), type), {x}, [node = x.node()](const Tensor& dy) { pass_gradient(node, dy); },
+      remake);
 }
 
 Variable reshape(const Variable& x, const Shape& shape) {
   require(shape.numel() == x.shape().numel(), "reshape", "the number of elements must stay", x.shape(),
           shape);
-  return record(x.value().view(shape), {x}, [node = x.node()](const Tensor& dy) { pass_gradient(node, dy); });
+  const Kept kept = x.kept();
+  Remake remake;
+  if (kept.remade()) remake = [kept, shape] { return kept.tensor().view(shape); };
+  return record(
+      x.value().view(shape), {x}, [node = x.node()](const Tensor& dy) { pass_gradient(node, dy); }, remake);
 }
 
 Variable scale_add_per_image(const Variable& x, const Tensor& a, const Tensor& z, const Tensor& c) {

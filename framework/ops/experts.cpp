@@ -219,13 +219,17 @@ Variable gather_chosen(const Variable& x, const Tensor& chosen) {
   const Routing routing = routing_of(chosen, x.shape()[0], x.shape()[1], "the gathering of chosen tokens");
   const std::int64_t width = x.shape()[2];
   count_one_hot(routing, width);
-  const Tensor gathered = Tensor::empty({routing.experts, routing.batch * routing.count, width}, x.dtype());
-  if (!gathered.is_meta()) {
-    dispatch_floating(x.dtype(), [&]<class T>(T) {
-      gather(x.value().data<T>(), chosen.data<std::int32_t>(), gathered.data<T>(), routing, width);
-    });
-  }
-  return record(gathered, {x}, [chosen, routing, width, node = x.node()](const Tensor& gradient) {
+  const auto forward = [chosen, routing, width](const Tensor& tokens) {
+    const Tensor gathered =
+        Tensor::empty({routing.experts, routing.batch * routing.count, width}, tokens.dtype());
+    if (!gathered.is_meta()) {
+      dispatch_floating(tokens.dtype(), [&]<class T>(T) {
+        gather(tokens.data<T>(), chosen.data<std::int32_t>(), gathered.data<T>(), routing, width);
+      });
+    }
+    return gathered;
+  };
+  const auto backward = [chosen, routing, width, node = x.node()](const Tensor& gradient) {
     const GradientSlot slot(node);
     if (!slot || slot.tensor.is_meta()) return;
     const Tensor slots = slots_of(chosen, routing);
@@ -236,7 +240,11 @@ Variable gather_chosen(const Variable& x, const Tensor& chosen) {
                 width, slot.accumulate);
       });
     });
-  });
+  };
+  const Kept kept = x.kept();
+  Remake remake;
+  if (kept.remade()) remake = [forward, kept] { return forward(kept.tensor()); };
+  return record(forward(x.value()), {x}, backward, remake);
 }
 
 Variable scatter_chosen(const Variable& outputs, const Variable& probabilities, const Tensor& chosen) {

@@ -52,6 +52,16 @@ Variable Variable::leaf(Tensor value, Tensor gradient) {
   return {std::move(value), std::move(node)};
 }
 
+const Tensor& Kept::tensor() const {
+  if (again_ == nullptr) return value_;
+  if (!again_->value.defined()) again_->value = again_->make();
+  return again_->value;
+}
+
+Kept Variable::kept() const {
+  return node_ != nullptr && node_->result_.remade() ? node_->result_ : Kept(value_);
+}
+
 Tensor Variable::gradient() const {
   return node_ != nullptr && node_->has_gradient() ? node_->gradient() : Tensor();
 }
@@ -59,6 +69,22 @@ Tensor Variable::gradient() const {
 void Node::clear_gradient() {
   filled_ = false;
   if (!external_) gradient_ = Tensor();
+}
+
+Tensor Node::take_gradient() {
+  const Tensor memory = std::exchange(gradient_, Tensor());
+  external_ = false;
+  return std::exchange(filled_, false) ? memory : Tensor();
+}
+
+void Node::lend_gradient(const Tensor& memory) {
+  if (memory.dtype() != gradient_type_) {
+    throw Error(std::string("a gradient of ") + name_of(gradient_type_) + " cannot be written to memory of " +
+                name_of(memory.dtype()));
+  }
+  gradient_ = memory.view(shape_);
+  external_ = true;
+  filled_ = false;
 }
 
 GradientSlot::GradientSlot(const NodePtr& node) {
@@ -69,7 +95,7 @@ GradientSlot::GradientSlot(const NodePtr& node) {
   node->filled_ = true;
 }
 
-Variable record(Tensor value, const std::vector<Variable>& inputs, Backward backward) {
+Variable record(Tensor value, const std::vector<Variable>& inputs, Backward backward, Remake remake) {
   const std::uint64_t order = next_order();
   bool differentiable = false;
   for (const Variable& input : inputs) {
@@ -87,11 +113,16 @@ Variable record(Tensor value, const std::vector<Variable>& inputs, Backward back
     if (input.requires_grad()) node->inputs_.push_back(input.node());
   }
   node->backward_ = std::move(backward);
+  if (remake) {
+    int depth = 1;
+    for (const NodePtr& input : node->inputs_) depth = std::max(depth, input->result_.depth() + 1);
+    node->result_ = Kept(std::move(remake), depth);
+  }
   return {std::move(value), std::move(node)};
 }
 
-Variable record(Tensor value, std::initializer_list<Variable> inputs, Backward backward) {
-  return record(std::move(value), std::vector<Variable>(inputs), std::move(backward));
+Variable record(Tensor value, std::initializer_list<Variable> inputs, Backward backward, Remake remake) {
+  return record(std::move(value), std::vector<Variable>(inputs), std::move(backward), std::move(remake));
 }
 
 void pass_gradient(const NodePtr& node, const Tensor& gradient) {
@@ -126,6 +157,7 @@ void backward(const Variable& output, const Tensor& seed) {
     const NodePtr node = pending.top();
     pending.pop();
     const std::vector<NodePtr> inputs = std::exchange(node->inputs_, {});
+    node->result_ = Kept();  // all users have run
     if (node->filled_) {
       const Tensor gradient = std::exchange(node->gradient_, Tensor());
       const Backward run = std::exchange(node->backward_, nullptr);

@@ -1,7 +1,8 @@
 #pragma once
 // Invariant: an operation's backward sees exactly the values its forward saw (nothing saved is modified in
-// place), every gradient is complete before the node that needs it runs (nodes run in reverse order of
-// creation), and memory saved for backward is released as soon as its node has run.
+// place; what is made again has the same bits), every gradient is complete before the node that needs it runs
+// (nodes run in reverse order of creation), and memory saved for backward is released as soon as its node has
+// run.
 
 #include <cstdint>
 #include <functional>
@@ -19,6 +20,36 @@ using NodePtr = std::shared_ptr<Node>;
 /// Receives the gradient of the operation's output and adds to the gradients of its inputs.
 using Backward = std::function<void(const Tensor& output_gradient)>;
 
+/// Makes an operation's result again, in the same bits, from what its backward keeps anyway.
+using Remake = std::function<Tensor()>;
+
+/// A value that a backward needs. It is the tensor itself, or, when the operation that gave it can make it
+/// again at the price of reading its inputs (norms, activations, gathers), the way to do that: the memory is
+/// then free from the end of forward until the backward of the value's users.
+class Kept {
+ public:
+  Kept() = default;
+  explicit Kept(Tensor value) : value_(std::move(value)) {}
+  /// @param depth  how many values are made again, one from the other, until this one is there; at least 1.
+  Kept(Remake make, int depth) : again_(std::make_shared<Again>(Again{std::move(make), depth, Tensor()})) {}
+
+  /// A value that is made again stays until the backward of the operation that gave it begins.
+  [[nodiscard]] const Tensor& tensor() const;
+  /// Whether keeping it takes no memory.
+  [[nodiscard]] bool remade() const { return again_ != nullptr; }
+  /// 0 for the tensor itself.
+  [[nodiscard]] int depth() const { return remade() ? again_->depth : 0; }
+
+ private:
+  struct Again {
+    Remake make;
+    int depth;
+    Tensor value;  // undefined until somebody asks
+  };
+  Tensor value_;
+  std::shared_ptr<Again> again_;
+};
+
 /// A tensor with the history needed to differentiate it. Copies share both.
 class Variable {
  public:
@@ -34,6 +65,8 @@ class Variable {
 
   [[nodiscard]] bool defined() const { return value_.defined(); }
   [[nodiscard]] const Tensor& value() const { return value_; }
+  /// The value for a backward to capture.
+  [[nodiscard]] Kept kept() const;
   [[nodiscard]] const NodePtr& node() const { return node_; }
   [[nodiscard]] bool requires_grad() const { return node_ != nullptr; }
   [[nodiscard]] const Shape& shape() const { return value_.shape(); }
@@ -63,6 +96,10 @@ class Node {
   [[nodiscard]] const Tensor& gradient() const { return gradient_; }
   /// Forgets the gradient's content; memory given to leaf() stays.
   void clear_gradient();
+  /// The gradient, undefined when none arrived; the node forgets it, and the memory it was written to.
+  [[nodiscard]] Tensor take_gradient();
+  /// Memory of the gradient's shape and type for backward to write to, until take_gradient().
+  void lend_gradient(const Tensor& memory);
   /// Order of the earliest operation that used this leaf since clear_uses(): once backward has passed it, the
   /// leaf's gradient is complete.
   [[nodiscard]] std::uint64_t first_use() const { return first_use_; }
@@ -71,8 +108,8 @@ class Node {
  private:
   friend class Variable;
   friend class GradientSlot;
-  friend Variable record(Tensor, std::initializer_list<Variable>, Backward);
-  friend Variable record(Tensor, const std::vector<Variable>&, Backward);
+  friend Variable record(Tensor, std::initializer_list<Variable>, Backward, Remake);
+  friend Variable record(Tensor, const std::vector<Variable>&, Backward, Remake);
   friend void backward(const Variable&, const Tensor&);
   friend void pass_gradient(const NodePtr&, const Tensor&);
 
@@ -85,6 +122,7 @@ class Node {
   bool filled_ = false;
   std::vector<NodePtr> inputs_;
   Backward backward_;
+  Kept result_;  // when it can be made again
 };
 
 /// Where a backward writes the gradient of one input. When `accumulate` is false the memory is
@@ -99,9 +137,13 @@ class GradientSlot {
 };
 
 /// Makes `value` the result of an operation on `inputs`: it gets a history when gradients are being
-/// recorded and an input requires one. `backward` should capture only the tensors it needs.
-[[nodiscard]] Variable record(Tensor value, std::initializer_list<Variable> inputs, Backward backward);
-[[nodiscard]] Variable record(Tensor value, const std::vector<Variable>& inputs, Backward backward);
+/// recorded and an input requires one. `backward` should capture only the values it needs, as
+/// Variable::kept() gives them. `remake`, for operations that are cheap next to the memory of their result,
+/// makes that result again; it should capture nothing large that `backward` does not.
+[[nodiscard]] Variable record(Tensor value, std::initializer_list<Variable> inputs, Backward backward,
+                              Remake remake = nullptr);
+[[nodiscard]] Variable record(Tensor value, const std::vector<Variable>& inputs, Backward backward,
+                              Remake remake = nullptr);
 
 /// Adds `gradient` to a node's gradient; takes the tensor over, without a copy, when it is the first
 /// contribution and of the right type. The caller must not use the tensor afterwards.

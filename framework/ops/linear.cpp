@@ -54,7 +54,7 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
   compute::matmul(as_matrix(x.value()), Transpose::no, as_matrix(weight.value()), Transpose::yes,
                   as_matrix(y), 1, false, bias.value());
   // Each operand is needed only for the gradient of the other.
-  const Tensor saved_x = weight.requires_grad() ? x.value() : Tensor();
+  const Kept saved_x = weight.requires_grad() ? x.kept() : Kept();
   const Tensor saved_weight = x.requires_grad() ? weight.value() : Tensor();
   return record(y, {x, weight, bias},
                 [saved_x, saved_weight, type = x.dtype(), x_node = x.node(), weight_node = weight.node(),
@@ -66,8 +66,8 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
                                     Transpose::no, as_matrix(slot.tensor), 1, slot.accumulate);
                   }
                   if (const GradientSlot slot(weight_node); slot) {
-                    compute::matmul(as_matrix(gradient), Transpose::yes, as_matrix(saved_x), Transpose::no,
-                                    as_matrix(slot.tensor), 1, slot.accumulate);
+                    compute::matmul(as_matrix(gradient), Transpose::yes, as_matrix(saved_x.tensor()),
+                                    Transpose::no, as_matrix(slot.tensor), 1, slot.accumulate);
                   }
                   if (const GradientSlot slot(bias_node); slot) {
                     sum_columns(output_gradient, slot.tensor, slot.accumulate);
@@ -85,7 +85,7 @@ Variable grouped_linear(const Variable& x, const Variable& weight) {
   const Tensor y = Tensor::empty(with_last(x.shape(), weight.shape()[2]), x.dtype());
   compute::matmul(as_groups(x.value()), Transpose::no, as_groups(weight.value()), Transpose::no, as_groups(y),
                   groups, false);
-  const Tensor saved_x = weight.requires_grad() ? x.value() : Tensor();
+  const Kept saved_x = weight.requires_grad() ? x.kept() : Kept();
   const Tensor saved_weight = x.requires_grad() ? weight.value() : Tensor();
   return record(y, {x, weight},
                 [saved_x, saved_weight, groups, x_node = x.node(),
@@ -95,8 +95,8 @@ Variable grouped_linear(const Variable& x, const Variable& weight) {
                                     Transpose::yes, as_groups(slot.tensor), groups, slot.accumulate);
                   }
                   if (const GradientSlot slot(weight_node); slot) {
-                    compute::matmul(as_groups(saved_x), Transpose::yes, as_groups(gradient), Transpose::no,
-                                    as_groups(slot.tensor), groups, slot.accumulate);
+                    compute::matmul(as_groups(saved_x.tensor()), Transpose::yes, as_groups(gradient),
+                                    Transpose::no, as_groups(slot.tensor), groups, slot.accumulate);
                   }
                 });
 }

@@ -1,5 +1,8 @@
 #include "ops/norm.hpp"
 
+#include <memory>
+#include <utility>
+
 #include "compute/parallel.hpp"
 #include "ops/accumulate.hpp"
 #include "ops/dispatch.hpp"
@@ -50,7 +53,9 @@ struct Norm {
   TokenGrid grid;
   DType type;  // of the arithmetic
   double eps;
-  Tensor x;
+  Kept x;
+  DType result_type;
+  const char* operation;
   Tensor gain;        // in `type`; may be undefined
   Tensor modulation;  // in `type`; may be undefined
   std::int64_t shift;
@@ -69,49 +74,64 @@ struct Norm {
             modulation_stride(modulation)};
   }
 
-  Tensor forward(DType result_type, const char* operation);
+  Tensor forward(const Tensor& input);
+  [[nodiscard]] Tensor again() const;
   void backward(const Tensor& dy) const;
   template <class A>
   void parameter_gradients(const TypedSlot& dgain, const TypedSlot& dmodulation, const A* products,
                            const A* totals) const;
 };
 
-Tensor Norm::forward(DType result_type, const char* operation) {
+Tensor Norm::forward(const Tensor& input) {
   const auto width = static_cast<std::int64_t>(grid.width);
   const std::int64_t images = modulation.defined() ? static_cast<std::int64_t>(grid.images) : 1;
-  Tensor y = Tensor::empty(x.shape(), result_type);
+  Tensor y = Tensor::empty(input.shape(), result_type);
   statistics = Tensor::empty({grid.rows(), 2}, type);
   factor = Tensor::empty({images, width}, type);
   if (!modulation.defined()) zeros = Tensor::zeros({width}, type);
-  dispatch_pair(x.dtype(), result_type, operation, [&]<class X, class Y>(X, Y) {
+  dispatch_pair(input.dtype(), result_type, operation, [&]<class X, class Y>(X, Y) {
     using A = arithmetic_t<X>;
     if (y.is_meta()) return;
     combine_factors<A>(static_cast<std::size_t>(images), grid.width,
                        gain.defined() ? gain.data<A>() : nullptr,
                        modulation.defined() ? modulation_row<A>(modulation, scale) : nullptr,
                        modulation.defined() ? modulation_stride(modulation) : 0, factor.data<A>());
-    norm_forward(grid, affine<A>(), static_cast<A>(eps), x.data<X>(), y.data<Y>(), statistics.data<A>());
+    norm_forward<false>(grid, affine<A>(), static_cast<A>(eps), input.data<X>(), y.data<Y>(),
+                        statistics.data<A>());
+  });
+  return y;
+}
+
+Tensor Norm::again() const {
+  const Tensor& input = x.tensor();
+  Tensor y = Tensor::empty(input.shape(), result_type);
+  dispatch_pair(input.dtype(), result_type, operation, [&]<class X, class Y>(X, Y) {
+    using A = arithmetic_t<X>;
+    if (y.is_meta()) return;
+    norm_forward<true>(grid, affine<A>(), static_cast<A>(eps), input.data<X>(), y.data<Y>(),
+                       statistics.data<A>());
   });
   return y;
 }
 
 void Norm::backward(const Tensor& dy) const {
-  const TypedSlot dx(x_node, x.dtype());
+  const Tensor& input = x.tensor();
+  const TypedSlot dx(x_node, input.dtype());
   const TypedSlot dgain(gain_node, type);
   TypedSlot dmodulation(modulation_node, type);
   dmodulation.make_additive();
-  dispatch_pair(x.dtype(), dy.dtype(), "layer_norm", [&]<class X, class Y>(X, Y) {
+  dispatch_pair(input.dtype(), dy.dtype(), operation, [&]<class X, class Y>(X, Y) {
     using A = arithmetic_t<X>;
     if (dy.is_meta()) return;
     const bool sums = dgain || dmodulation;
     const Tensor products = sums ? chunk_sums(grid, type) : Tensor();
     const Tensor totals = sums ? chunk_sums(grid, type) : Tensor();
     // A constant input still needs somewhere for the kernel to write.
-    const Tensor target = dx ? dx.tensor() : Tensor::empty(x.shape(), x.dtype());
+    const Tensor target = dx ? dx.tensor() : Tensor::empty(input.shape(), input.dtype());
     dispatch_flag(dx.accumulate(), [&](auto add) {
       dispatch_flag(sums, [&](auto with_sums) {
-        norm_backward<add(), with_sums()>(grid, affine<A>(), x.data<X>(), statistics.data<A>(), dy.data<Y>(),
-                                          target.data<X>(), sums ? products.data<A>() : nullptr,
+        norm_backward<add(), with_sums()>(grid, affine<A>(), input.data<X>(), statistics.data<A>(),
+                                          dy.data<Y>(), target.data<X>(), sums ? products.data<A>() : nullptr,
                                           sums ? totals.data<A>() : nullptr);
       });
     });
@@ -138,14 +158,16 @@ void Norm::parameter_gradients(const TypedSlot& dgain, const TypedSlot& dmodulat
   }
 }
 
-Norm norm_of(const Variable& x, const Variable& gain, double eps, const char* operation) {
+Norm norm_of(const Variable& x, const Variable& gain, double eps, DType result_type, const char* operation) {
   require_floating(x.value(), operation);
   require(x.shape().rank() >= 1 && x.shape()[-1] > 0, operation, "x needs a last extent to normalise over",
           x.shape());
   Norm norm{};
   norm.type = arithmetic_of(x.dtype());
   norm.eps = eps;
-  norm.x = x.value();
+  norm.x = x.kept();
+  norm.result_type = result_type;
+  norm.operation = operation;
   norm.x_node = x.node();
   if (gain.defined()) {
     require(gain.shape().rank() == 1 && gain.shape()[0] == x.shape()[-1], operation,
@@ -156,29 +178,35 @@ Norm norm_of(const Variable& x, const Variable& gain, double eps, const char* op
   return norm;
 }
 
+Variable record_norm(Norm norm, const Variable& x, const Variable& gain, const Variable& modulation) {
+  const Tensor y = norm.forward(x.value());
+  const auto kept = std::make_shared<const Norm>(std::move(norm));
+  return record(
+      y, {x, gain, modulation}, [kept](const Tensor& dy) { kept->backward(dy); },
+      [kept] { return kept->again(); });
+}
+
 }  // namespace
 
 Variable layer_norm(const Variable& x, const Variable& gain, double eps, DType result_type) {
-  Norm norm = norm_of(x, gain, eps, "layer_norm");
+  Norm norm = norm_of(x, gain, eps, result_type, "layer_norm");
   const auto width = static_cast<std::size_t>(x.shape()[-1]);
   // One image of all rows: the rows of a plain norm have no images.
   norm.grid = {1, static_cast<std::size_t>(x.shape().numel()) / width, width};
-  const Tensor y = norm.forward(result_type, "layer_norm");
-  return record(y, {x, gain}, [norm](const Tensor& dy) { norm.backward(dy); });
+  return record_norm(std::move(norm), x, gain, Variable());
 }
 
 Variable modulated_layer_norm(const Variable& x, const Variable& gain, const Variable& modulation,
                               std::int64_t shift, std::int64_t scale, double eps, DType result_type) {
   const char* const operation = "modulated_layer_norm";
-  Norm norm = norm_of(x, gain, eps, operation);
+  Norm norm = norm_of(x, gain, eps, result_type, operation);
   norm.grid = token_grid(x.shape(), operation);
   require_modulation(modulation.value(), x.shape(), {shift, scale}, operation);
   norm.modulation = converted(modulation.value(), norm.type);
   norm.modulation_node = modulation.node();
   norm.shift = shift;
   norm.scale = scale;
-  const Tensor y = norm.forward(result_type, operation);
-  return record(y, {x, gain, modulation}, [norm](const Tensor& dy) { norm.backward(dy); });
+  return record_norm(std::move(norm), x, gain, modulation);
 }
 
 }  // namespace tessera::ops

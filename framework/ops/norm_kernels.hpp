@@ -37,8 +37,8 @@ KOKKOS_INLINE_FUNCTION A row_sum(std::size_t width, const F& f) {
   return (a + b) + (c + d);
 }
 
-/// statistics [rows, 2] receives the mean and the inverse deviation of every row.
-template <class X, class Y, class A>
+/// statistics [rows, 2] receives the mean and the inverse deviation of every row; with `known` it holds them.
+template <bool known, class X, class Y, class A>
 void norm_forward(const TokenGrid& grid, const Affine<A>& affine, A eps, const X* x, Y* y, A* statistics) {
   const std::size_t width = grid.width;
   const std::size_t tokens = grid.tokens;
@@ -49,16 +49,19 @@ void norm_forward(const TokenGrid& grid, const Affine<A>& affine, A eps, const X
         Y* yr = y + row * width;
         const A* factor = f.factor + row / tokens * f.factor_stride;
         const A* offset = f.offset + row / tokens * f.offset_stride;
-        const A mean =
-            row_sum<A>(width, [=](std::size_t i) { return static_cast<A>(xr[i]); }) / static_cast<A>(width);
-        // Around the mean, in a second pass: the difference of two large sums would cancel.
-        const A squares = row_sum<A>(width, [=](std::size_t i) {
-          const A centred = static_cast<A>(xr[i]) - mean;
-          return centred * centred;
-        });
-        const A inverse = A(1) / math::sqrt(squares / static_cast<A>(width) + eps);
-        statistics[2 * row] = mean;
-        statistics[2 * row + 1] = inverse;
+        if constexpr (!known) {
+          const A average =
+              row_sum<A>(width, [=](std::size_t i) { return static_cast<A>(xr[i]); }) / static_cast<A>(width);
+          // Around the mean, in a second pass: the difference of two large sums would cancel.
+          const A squares = row_sum<A>(width, [=](std::size_t i) {
+            const A centred = static_cast<A>(xr[i]) - average;
+            return centred * centred;
+          });
+          statistics[2 * row] = average;
+          statistics[2 * row + 1] = A(1) / math::sqrt(squares / static_cast<A>(width) + eps);
+        }
+        const A mean = statistics[2 * row];
+        const A inverse = statistics[2 * row + 1];
 #pragma omp simd
         for (std::size_t i = 0; i < width; ++i) {
           put<false>(yr[i], (static_cast<A>(xr[i]) - mean) * inverse * factor[i] + offset[i]);

@@ -11,6 +11,11 @@
 namespace tessera::ops {
 namespace {
 
+// Of streams that are made again one from the other. Without a limit, blocks whose stream meets nothing but
+// gated residuals (a DiT without captions) would be made again from the first to the last, and all be in
+// memory at once, when backward begins.
+constexpr int longest_chain = 2;
+
 template <class X, class B, class A>
 void gated_forward(const TokenGrid& grid, const X* x, const B* branch, const A* gates, std::size_t stride,
                    X* y) {
@@ -104,16 +109,19 @@ Variable gated_residual(const Variable& x, const Variable& branch, const Variabl
   const DType type = arithmetic_of(x.dtype());
   const Tensor vectors = converted(modulation.value(), type);
   const std::size_t stride = modulation_stride(vectors);
-  const Tensor values = branch.value();
-  Tensor y = Tensor::empty(x.shape(), x.dtype());
-  dispatch_pair(x.dtype(), values.dtype(), operation, [&]<class X, class B>(X, B) {
-    if (y.is_meta()) return;
-    using A = arithmetic_t<X>;
-    gated_forward(grid, x.value().data<X>(), values.data<B>(), modulation_row<A>(vectors, gate), stride,
-                  y.data<X>());
-  });
+  const auto forward = [grid, operation, vectors, stride, gate](const Tensor& stream, const Tensor& values) {
+    Tensor y = Tensor::empty(stream.shape(), stream.dtype());
+    dispatch_pair(stream.dtype(), values.dtype(), operation, [&]<class X, class B>(X, B) {
+      if (y.is_meta()) return;
+      using A = arithmetic_t<X>;
+      gated_forward(grid, stream.data<X>(), values.data<B>(), modulation_row<A>(vectors, gate), stride,
+                    y.data<X>());
+    });
+    return y;
+  };
   const auto backward = [x_node = x.node(), branch_node = branch.node(), modulation_node = modulation.node(),
-                         grid, type, vectors, stride, values, gate](const Tensor& dy) {
+                         grid, type, vectors, stride, kept = branch.kept(), gate](const Tensor& dy) {
+    const Tensor& values = kept.tensor();
     const TypedSlot dbranch(branch_node, values.dtype());
     TypedSlot dmodulation(modulation_node, type);
     dmodulation.make_additive();
@@ -142,7 +150,14 @@ Variable gated_residual(const Variable& x, const Variable& branch, const Variabl
     dmodulation.commit();
     pass_gradient(x_node, dy);
   };
-  return record(y, {x, branch, modulation}, backward);
+  // The stream is not needed by this backward, but a norm that reads it keeps it in any case.
+  Remake remake;
+  if (x.kept().depth() < longest_chain) {
+    remake = [forward, stream = x.kept(), values = branch.kept()] {
+      return forward(stream.tensor(), values.tensor());
+    };
+  }
+  return record(forward(x.value(), branch.value()), {x, branch, modulation}, backward, remake);
 }
 
 }  // namespace tessera::ops
