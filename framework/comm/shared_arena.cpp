@@ -137,22 +137,16 @@ bool SharedArena::supported(const Communicator& world) {
 
 SharedArena::SharedArena(const Communicator& world, std::size_t bytes, Placement placement)
     : placement_(placement), bytes_(bytes) {
-  const auto ranks = static_cast<std::size_t>(world.node_size());
-  const std::size_t segment_bytes = whole_pages(bytes);
+  const std::size_t mapped = whole_pages(bytes);
   if (placement == Placement::private_memory) {
-    require_available(segment_bytes);
-    owner_ = map(-1, segment_bytes);
-    own_ = static_cast<std::byte*>(owner_.get());
-    segments_.assign(ranks, own_);
+    require_available(mapped);
+    owner_ = map(-1, mapped);
     return;
   }
-
-  const bool one_segment = placement == Placement::shared;
-  const std::size_t total = one_segment ? segment_bytes : segment_bytes * ranks;
   world.together([&] {
-    if (world.node_rank() == 0) require_available(total);
+    if (world.node_rank() == 0) require_available(mapped);
   });
-  const MemoryFile file = open_on_node(world.node(), total);
+  const MemoryFile file = open_on_node(world.node(), mapped);
   world.together([&] {
     if (!file.open()) {
       throw Error(
@@ -160,12 +154,9 @@ SharedArena::SharedArena(const Communicator& world, std::size_t bytes, Placement
           "Start all ranks of a node in one container (one set of process numbers), or keep parameters "
           "and gradients in private memory.");
     }
-    owner_ = map(file.descriptor(), total);
-    reserve(file, owner_.get(), slice_of(total, world.node_rank(), world.node_size(), page_size()));
+    owner_ = map(file.descriptor(), mapped);
+    reserve(file, owner_.get(), slice_of(mapped, world.node_rank(), world.node_size(), page_size()));
   });
-  auto* const base = static_cast<std::byte*>(owner_.get());
-  for (std::size_t r = 0; r < ranks; ++r) segments_.push_back(one_segment ? base : base + r * segment_bytes);
-  own_ = segments_[static_cast<std::size_t>(world.node_rank())];
 }
 
 }  // namespace tessera::comm

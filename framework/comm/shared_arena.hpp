@@ -4,13 +4,12 @@
 // vanish with the last process that maps them, however it ends: nothing stays behind in /dev/shm, and
 // /dev/shm's size, 64 MB in many containers, is no limit.
 //
-// Parameters, optimizer state and averages live once per node (Placement::shared), gradients once per rank
-// but in reach of the whole node (Placement::per_rank); DESIGN 3. Writers of shared memory and readers on
-// other ranks are kept apart by Communicator::barrier().
+// Parameters, optimizer state, averages and, where all ranks are on one node, gradients live once per node
+// (Placement::shared; DESIGN 3). Writers of shared memory and readers on other ranks are kept apart by
+// Communicator::barrier().
 
 #include <cstddef>
 #include <memory>
-#include <vector>
 
 #include "comm/communicator.hpp"
 
@@ -18,8 +17,7 @@ namespace tessera::comm {
 
 enum class Placement : std::uint8_t {
   private_memory,  ///< this rank's own
-  shared,          ///< one segment for all ranks of the node
-  per_rank,        ///< a segment for each rank of the node, all mapped by all
+  shared,          ///< one for all ranks of the node
 };
 
 /// Copies share the memory.
@@ -29,28 +27,19 @@ class SharedArena {
   /// container with process numbers of its own. Collective.
   [[nodiscard]] static bool supported(const Communicator& world);
 
-  /// Collective, except for private_memory. `bytes` is the size of one segment and the same on all ranks.
+  /// Collective, except for private_memory. `bytes` is the same on all ranks.
   /// @throws Error, on all ranks alike, naming the bytes needed and available on the node that is too small.
   SharedArena(const Communicator& world, std::size_t bytes, Placement placement);
 
   [[nodiscard]] Placement placement() const { return placement_; }
-  /// Of one segment.
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
-  /// The segment that this rank writes: its own, or the common one.
-  [[nodiscard]] std::byte* data() const { return own_; }
-  /// The segment of a rank of the node (0 <= node_rank < Communicator::node_size()); the common one, if there
-  /// is only one.
-  [[nodiscard]] std::byte* segment(int node_rank) const {
-    return segments_[static_cast<std::size_t>(node_rank)];
-  }
+  [[nodiscard]] std::byte* data() const { return static_cast<std::byte*>(owner_.get()); }
   /// Keeps the memory mapped, for tensors that view it.
   [[nodiscard]] const std::shared_ptr<void>& owner() const { return owner_; }
 
  private:
   Placement placement_;
   std::size_t bytes_;
-  std::byte* own_ = nullptr;
-  std::vector<std::byte*> segments_;
   std::shared_ptr<void> owner_;
 };
 

@@ -6,9 +6,9 @@
 //   norm = sqrt(sum_of_squares()); the optimizer updates the parameters of my_slice()
 //   publish()  -> all parameters are new on all ranks, gradients may be overwritten
 //
-// Where the ranks share a node the sum is added in rank order; everywhere the same ranks give the same bits
-// in every run, however they were timed. How gradients arrive is the business of the two kinds:
-// GradientReducer (each rank has memory for all of its gradients) and CommonGradients (once per node).
+// The same ranks give the same bits in every run, however they were timed. How gradients arrive is the
+// business of the two kinds: GradientReducer (each rank has memory for all of its gradients) and
+// CommonGradients (once per node).
 
 #include <cstddef>
 
@@ -35,7 +35,7 @@ class SummedGradients {
   [[nodiscard]] Slice my_slice() const { return slice_; }
   /// Of the whole summed gradient: the same bits on every rank, and in every run on as many ranks. Between
   /// finish() and publish(). Collective.
-  [[nodiscard]] double sum_of_squares() const;
+  [[nodiscard]] virtual double sum_of_squares() const;
   /// Makes the updated parameters visible to all ranks and frees the gradients for the next step. Collective.
   virtual void publish();
 

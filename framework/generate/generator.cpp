@@ -14,15 +14,13 @@ Generator::Generator(const Registry& registry, const std::filesystem::path& file
   store_ = std::make_unique<nn::ParameterStore>(components_->backbone());
   const std::string named = precision.empty() ? config_.run.precision : precision;
   const bool shared = world && world->size() > 1 && comm::SharedArena::supported(*world);
-  const auto arena = [&](const std::string& role, std::int64_t elements, DType type) {
-    // Nothing is differentiated here, so gradients stay without memory.
-    if (role == "gradients") return Tensor::meta({elements}, type);
+  const auto arena = [&](const std::string&, std::int64_t elements, DType type) {
     if (!shared) return Tensor::zeros({elements}, type);
     const comm::SharedArena common(*world, static_cast<std::size_t>(elements) * size_of(type),
                                    comm::Placement::shared);
     return Tensor::wrap(common.data(), {elements}, type, common.owner());
   };
-  store_->materialise(nn::Precision::named(named), arena);
+  store_->materialise(nn::Precision::named(named), arena, nn::GradientFlow::none);
   if (!shared) {
     load(file, weights, adapter, true);
     return;

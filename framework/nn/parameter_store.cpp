@@ -38,7 +38,7 @@ ParameterStore::ParameterStore(Module& model) : model_(model) {
   append(false);
 }
 
-void ParameterStore::materialise(const Precision& precision, const ArenaMaker& maker) {
+void ParameterStore::materialise(const Precision& precision, const ArenaMaker& maker, GradientFlow flow) {
   precision_ = precision;
   model_.set_precision(precision);
   const auto make = [&](const std::string& role, std::int64_t elements, DType type) {
@@ -50,12 +50,18 @@ void ParameterStore::materialise(const Precision& precision, const ArenaMaker& m
                 "freeze a model before its ParameterStore is made");
   }
   values_ = make("values", elements_, precision.parameter);
-  gradients_ = make("gradients", trainable_elements_, precision.parameter);
+  if (flow != GradientFlow::none) gradients_ = make("gradients", trainable_elements_, precision.parameter);
   if (precision.compute != precision.parameter) compute_ = make("compute", elements_, precision.compute);
   for (const ParameterSlot& slot : slots_) {
     Parameter& parameter = *slot.parameter;
-    parameter.master_ = slot.trainable ? ops::Variable::leaf(view(values_, slot), view(gradients_, slot))
-                                       : ops::Variable(view(values_, slot));
+    const Tensor value = view(values_, slot);
+    if (!slot.trainable || flow == GradientFlow::none) {
+      parameter.master_ = ops::Variable(value);
+    } else if (flow == GradientFlow::handed_over) {
+      parameter.master_ = ops::Variable::leaf(value);
+    } else {
+      parameter.master_ = ops::Variable::leaf(value, view(gradients_, slot));
+    }
     parameter.compute_ = compute_.defined() ? ops::Variable(view(compute_, slot), parameter.master_.node())
                                             : parameter.master_;
   }
@@ -96,7 +102,9 @@ Tensor ParameterStore::view(const Tensor& arena, const ParameterSlot& slot) cons
 }
 
 void ParameterStore::clear_gradients() {
-  for (const ParameterSlot& slot : trainable_slots()) slot.parameter->master().node()->clear_gradient();
+  for (const ParameterSlot& slot : slots_) {
+    if (const ops::NodePtr& node = slot.parameter->master().node()) node->clear_gradient();
+  }
 }
 
 void ParameterStore::zero_missing_gradients() {
@@ -106,7 +114,9 @@ void ParameterStore::zero_missing_gradients() {
 }
 
 void ParameterStore::clear_uses() {
-  for (const ParameterSlot& slot : trainable_slots()) slot.parameter->master().node()->clear_uses();
+  for (const ParameterSlot& slot : slots_) {
+    if (const ops::NodePtr& node = slot.parameter->master().node()) node->clear_uses();
+  }
 }
 
 void ParameterStore::refresh_compute_copy(std::int64_t begin, std::int64_t end) {

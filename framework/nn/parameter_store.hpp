@@ -26,6 +26,13 @@ struct ParameterSlot {
 /// Gives the memory of an arena of `elements` elements; lets ranks of a node share it.
 using ArenaMaker = std::function<Tensor(const std::string& role, std::int64_t elements, DType type)>;
 
+/// Where backward leaves the gradients of parameters.
+enum class GradientFlow : std::uint8_t {
+  into_arena,   ///< in the arena of gradients
+  handed_over,  ///< with the parameters' nodes, for somebody to take and fill the arena from
+  none          ///< nowhere: all parameters are constants, and there is no arena. For sampling
+};
+
 class ParameterStore {
  public:
   static constexpr std::int64_t alignment = 16;  ///< elements: a cache line of float32
@@ -37,7 +44,8 @@ class ParameterStore {
   /// Gives every parameter memory (meta tensors inside a MetaScope) and binds the tree to `precision`.
   /// Values are uninitialised. Roles: "values", "gradients" (of the trainable prefix), and "compute" when the
   /// compute type differs. @throws Error when a parameter was frozen or thawed since it was listed.
-  void materialise(const Precision& precision, const ArenaMaker& maker = {});
+  void materialise(const Precision& precision, const ArenaMaker& maker = {},
+                   GradientFlow flow = GradientFlow::into_arena);
   /// Fills every parameter with its initial value, and the gaps with zeros.
   void initialize(std::uint64_t seed);
 
@@ -65,9 +73,10 @@ class ParameterStore {
   /// @throws Error when the arena has the trainable parameters only, and this is none.
   [[nodiscard]] Tensor view(const Tensor& arena, const ParameterSlot& slot) const;
 
-  /// Forgets all gradients; memory is not touched until something is written.
+  /// Forgets all gradients; memory of the arena is not touched until something is written.
   void clear_gradients();
-  /// Writes zeros to gradients that backward did not reach, so that all of them are valid.
+  /// Writes zeros to gradients that backward did not reach, so that all of them are valid. For
+  /// GradientFlow::into_arena.
   void zero_missing_gradients();
   /// Forgets first uses; call before each forward whose backward starts reductions.
   void clear_uses();

@@ -32,21 +32,26 @@ GradientStep::GradientStep(RunComponents& components, ModelState& model, const S
 }
 
 double GradientStep::run(const RandomKey& key) {
-  model_.store().clear_gradients();
+  model_.route().begin_step();
   double loss = 0;
   const std::uint32_t micros = loader_.micro_batches();
   for (std::uint32_t micro = 0; micro < micros; ++micro) {
     loss += micro_step(loader_.next(), key, micro + 1 == micros);
   }
-  // Where reductions began in backward, report() wrote these zeros before the sums arrived.
-  if (!model_.reduces_during_backward()) model_.store().zero_missing_gradients();
+  model_.route().end_step(micros, most_micro_batches());
   return loss;
+}
+
+std::uint32_t GradientStep::most_micro_batches() const {
+  const std::int64_t share = (stage_.batch + model_.ranks() - 1) / model_.ranks();
+  const std::int64_t micro = stage_.micro_batch == 0 ? share : std::min(stage_.micro_batch, share);
+  return static_cast<std::uint32_t>((share + micro - 1) / micro);
 }
 
 double GradientStep::micro_step(const data::HostBatch& batch, const RandomKey& key, bool last) {
   const DType type = model_.store().precision().residual;
   const Shape shape = latent_shape(batch);
-  if (last) model_.store().clear_uses();
+  if (model_.route().follows_backward(last)) model_.store().clear_uses();
   TokenMask mask;
   if (stage_.mask_ratio > 0) mask = mask_of(batch, key);
   const ObjectiveDraws draws = components_.objective().draw(key, batch.position, shape, type);
@@ -113,7 +118,7 @@ void GradientStep::backward(const ops::Variable& per_image, bool last) {
   const std::int64_t images = per_image.shape()[0];
   const std::vector<double> share(static_cast<std::size_t>(images), 1.0 / static_cast<double>(stage_.batch));
   const Tensor seed = ops::converted(Tensor::from_host(share, {images}), per_image.dtype());
-  if (!last || !model_.reduces_during_backward()) {
+  if (!model_.route().follows_backward(last)) {
     ops::backward(per_image, seed);
     return;
   }
@@ -124,19 +129,11 @@ void GradientStep::backward(const ops::Variable& per_image, bool last) {
 }
 
 void GradientStep::report(std::uint64_t order, std::size_t& next_slot) {
-  const nn::ParameterStore& store = model_.store();
-  const auto slots = store.trainable_slots();
-  const std::size_t before = next_slot;
+  const auto slots = model_.store().trainable_slots();
   while (next_slot < slots.size() && slots[next_slot].parameter->master().node()->first_use() >= order) {
-    const nn::ParameterSlot& slot = slots[next_slot++];
-    if (!slot.parameter->master().node()->has_gradient()) store.view(store.gradients(), slot).fill_zero();
+    model_.route().complete(next_slot++);
   }
-  if (next_slot > before) {
-    const bool all = next_slot == slots.size();
-    model_.reducer().ready_up_to(
-        static_cast<std::size_t>(all ? store.trainable_elements() : slots[next_slot].offset));
-  }
-  model_.reducer().progress();
+  model_.sums().progress();
 }
 
 }  // namespace tessera::train

@@ -18,8 +18,8 @@ class GradientStep {
   GradientStep(RunComponents& components, ModelState& model, const StageSettings& stage,
                data::Loader& loader);
 
-  /// Leaves this rank's share of the gradient in the store; reductions are under way where they overlap with
-  /// backward. @param key  seed, stage, attempt and step; the purposes are set inside.
+  /// Sends this rank's share of the gradient on its route; ModelState::sums().finish() must follow. @param
+  /// key  seed, stage, attempt and step; the purposes are set inside.
   /// @return this rank's part of the mean loss.
   double run(const RandomKey& key);
 
@@ -29,7 +29,9 @@ class GradientStep {
   [[nodiscard]] CaptionFeatures captions_of(const data::HostBatch& batch);
   [[nodiscard]] TokenMask mask_of(const data::HostBatch& batch, const RandomKey& key);
   void backward(const ops::Variable& per_image, bool last);
-  /// Starts the reduction of what no operation before `order` used.
+  /// Of the rank with the largest share of the batch.
+  [[nodiscard]] std::uint32_t most_micro_batches() const;
+  /// Sends on the gradients of parameters that no operation before `order` used.
   void report(std::uint64_t order, std::size_t& next_slot);
 
   RunComponents& components_;

@@ -27,6 +27,7 @@ ModelState::ModelState(nn::Module& model, const nn::Precision& precision, const 
                        bool average, std::uint64_t seed, const comm::Communicator& world)
     : world_(world),
       shared_(world.size() > 1 && comm::SharedArena::supported(world)),
+      common_gradients_(GradientRoute::once_per_node(world)),
       sharers_(shared_ ? world.node() : world.alone()),
       store_(model) {
   if (store_.trainable_elements() == 0) {
@@ -34,51 +35,55 @@ ModelState::ModelState(nn::Module& model, const nn::Precision& precision, const 
                 "Leave some part of the model trainable, or add an adapter that is.");
   }
   const nn::ArenaMaker maker = arena_maker();
-  store_.materialise(precision, maker);
+  store_.materialise(precision, maker, flow());
   if (sharers_.rank() == 0) store_.initialize(seed);
   sharers_.barrier();
   // The optimizer copies the values to the average: the same bits from every rank that shares it.
   optimizer_ = std::make_unique<AdamW>(store_, settings, average, maker);
   sharers_.barrier();
-  reducer_ = comm::make_gradient_reducer(world_, *gradients_, precision.parameter,
-                                         static_cast<std::size_t>(store_.trainable_elements()),
-                                         {.shared_parameters = shared_});
-  reduces_during_backward_ = world_.size() > 1 && gradients_->placement() == comm::Placement::private_memory;
+  route_ = GradientRoute::make(world_, store_, gradients_.value(), shared_);
 }
 
 ModelState::ModelState(nn::Module& model, const ModelState& before, const AdamWSettings& settings,
                        bool average)
     : world_(before.world_),
       shared_(before.shared_),
+      common_gradients_(before.common_gradients_),
       sharers_(before.sharers_),
-      reduces_during_backward_(before.reduces_during_backward_),
       average_active_(average && before.average_active_),
       store_(model),
-      gradients_(before.gradients_),
-      reducer_(before.reducer_) {
+      gradients_(before.gradients_) {
   const nn::ParameterStore& old = before.store_;
   if (store_.arena_elements() != old.arena_elements() ||
       store_.trainable_elements() != old.trainable_elements()) {
     throw Error("a model of " + std::to_string(store_.arena_elements()) +
                 " elements cannot go on with the arenas of one of " + std::to_string(old.arena_elements()));
   }
-  store_.materialise(old.precision(), [&](const std::string& role, std::int64_t, DType) {
-    return role == "values" ? old.values() : role == "gradients" ? old.gradients() : old.compute_copy();
-  });
+  store_.materialise(
+      old.precision(),
+      [&](const std::string& role, std::int64_t, DType) {
+        return role == "values" ? old.values() : role == "gradients" ? old.gradients() : old.compute_copy();
+      },
+      flow());
   AdamWState state = before.optimizer_->state();
   if (!average) state.average = {};
   if (average && !state.average.defined()) {
     state.average = arena_maker()("average", store_.trainable_elements(), store_.precision().parameter);
   }
   optimizer_ = std::make_unique<AdamW>(store_, settings, std::move(state));
+  route_ = GradientRoute::make(world_, store_, gradients_.value(), shared_);
+}
+
+nn::GradientFlow ModelState::flow() const {
+  return common_gradients_ ? nn::GradientFlow::handed_over : nn::GradientFlow::into_arena;
 }
 
 nn::ArenaMaker ModelState::arena_maker() {
   return [this](const std::string& role, std::int64_t elements, DType type) {
-    comm::Placement placement = shared_ ? comm::Placement::shared : comm::Placement::private_memory;
-    if (role == "gradients") placement = comm::gradient_placement(world_);
-    const comm::SharedArena arena(world_, static_cast<std::size_t>(elements) * size_of(type), placement);
-    if (role == "gradients") gradients_ = std::make_shared<comm::SharedArena>(arena);
+    const bool shared = role == "gradients" ? common_gradients_ : shared_;
+    const comm::SharedArena arena(world_, static_cast<std::size_t>(elements) * size_of(type),
+                                  shared ? comm::Placement::shared : comm::Placement::private_memory);
+    if (role == "gradients") gradients_ = arena;
     return Tensor::wrap(arena.data(), {elements}, type, arena.owner());
   };
 }

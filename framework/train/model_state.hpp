@@ -1,17 +1,18 @@
 #pragma once
 // Invariant: what training changes lives in arenas of one layout: values, moments and the running average
-// once per node where its ranks can share memory, gradients once per rank. The values of frozen parameters
-// lie behind those of the others and have nothing beside them. Between steps every rank sees the same values.
-// Members are collective unless they say otherwise.
+// once per node where its ranks can share memory, gradients as their route demands. The values of frozen
+// parameters lie behind those of the others and have nothing beside them. Between steps every rank sees the
+// same values. Members are collective unless they say otherwise.
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "checkpoint/checkpoint.hpp"
-#include "comm/gradient_reducer.hpp"
 #include "nn/parameter_store.hpp"
 #include "train/adamw.hpp"
+#include "train/gradient_route.hpp"
 
 namespace tessera::train {
 
@@ -28,9 +29,9 @@ class ModelState {
   [[nodiscard]] nn::ParameterStore& store() { return store_; }
   [[nodiscard]] const nn::ParameterStore& store() const { return store_; }
   [[nodiscard]] AdamW& optimizer() { return *optimizer_; }
-  [[nodiscard]] comm::GradientReducer& reducer() { return *reducer_; }
-  /// Gradients travel while backward goes on: when not all ranks share memory. Local.
-  [[nodiscard]] bool reduces_during_backward() const { return reduces_during_backward_; }
+  [[nodiscard]] GradientRoute& route() { return *route_; }
+  [[nodiscard]] comm::SummedGradients& sums() { return route_->sums(); }
+  [[nodiscard]] int ranks() const { return world_.size(); }  ///< Local.
 
   [[nodiscard]] bool average_active() const { return average_active_; }
   /// Copies the values to the average, or forgets that there is one.
@@ -48,19 +49,20 @@ class ModelState {
 
  private:
   [[nodiscard]] nn::ArenaMaker arena_maker();
-  [[nodiscard]] comm::Slice slice() const { return reducer_->my_slice(); }
+  [[nodiscard]] nn::GradientFlow flow() const;
+  [[nodiscard]] comm::Slice slice() const { return route_->sums().my_slice(); }
   /// After the values changed: the copy in the compute type, once for all ranks that share it.
   void renew_copies();
 
   comm::Communicator world_;
-  bool shared_;  ///< the ranks of a node have one copy of everything but gradients
+  bool shared_;  ///< the ranks of a node have one copy of the values and of what the optimizer keeps
+  bool common_gradients_;  ///< GradientRoute::once_per_node()
   comm::Communicator sharers_;
-  bool reduces_during_backward_ = false;
   bool average_active_ = false;
   nn::ParameterStore store_;
-  std::shared_ptr<comm::SharedArena> gradients_;
+  std::optional<comm::SharedArena> gradients_;
   std::unique_ptr<AdamW> optimizer_;
-  std::shared_ptr<comm::GradientReducer> reducer_;
+  std::unique_ptr<GradientRoute> route_;
 };
 
 }  // namespace tessera::train

@@ -105,10 +105,10 @@ StepReport StageTraining::step(GradientStep& gradient, RunRecord& record) {
                                     .stage = static_cast<std::uint32_t>(state.stage),
                                     .attempt = static_cast<std::uint32_t>(state.attempt),
                                     .step = static_cast<std::uint64_t>(state.stage_step)});
-  comm::GradientReducer& reducer = model_.reducer();
-  reducer.finish();
+  comm::SummedGradients& gradients = model_.sums();
+  gradients.finish();
   const double loss = exchange(part, record);
-  const double norm = std::sqrt(reducer.sum_of_squares());
+  const double norm = std::sqrt(gradients.sum_of_squares());
   const double rate = learning_rate(settings_.learning_rate, state.stage_step);
   const bool finite = std::isfinite(loss) && std::isfinite(norm);
   double clip = finite ? 1 : 0;
@@ -120,12 +120,12 @@ StepReport StageTraining::step(GradientStep& gradient, RunRecord& record) {
     model_.optimizer().update({.learning_rate = rate,
                                .gradient_scale = clip,
                                .average_smoothing = model_.average_active() ? settings_.ema_smoothing : 1.0},
-                              static_cast<std::int64_t>(reducer.my_slice().begin),
-                              static_cast<std::int64_t>(reducer.my_slice().end));
+                              static_cast<std::int64_t>(gradients.my_slice().begin),
+                              static_cast<std::int64_t>(gradients.my_slice().end));
   } else {
     refuse(std::isfinite(loss), record);
   }
-  reducer.publish();
+  gradients.publish();
 
   ++state.stage_step;
   ++state.global_step;

@@ -77,7 +77,7 @@ void print_cost(const Plan& plan) {
   std::cout << "\n";
 }
 
-void print_memory(const Plan& plan, std::size_t model, std::int64_t ranks_per_node) {
+void print_memory(const Plan& plan, std::size_t model, std::int64_t ranks_per_node, bool several_nodes) {
   const StateBytes& state = plan.models[model].state;
   const auto ranks = static_cast<std::uint64_t>(ranks_per_node);
   std::cout << "Memory of a rank" << of_stages(plan, plan.models[model]) << "\n";
@@ -97,9 +97,11 @@ void print_memory(const Plan& plan, std::size_t model, std::int64_t ranks_per_no
   }
   table.add({"in all, largest stage", io::readable_bytes(state.common() + state.gradients + most)});
   std::cout << table.text() << "  "
-            << folded("On CPUs the ranks of a node keep values, moments and average once in shared memory: " +
+            << folded("On CPUs the ranks of a node keep values, moments and average once in shared memory" +
+                          std::string(several_nodes ? "" : ", and gradients too") + ": " +
                           std::to_string(ranks_per_node) + " ranks then take " +
-                          io::readable_bytes(state.common() + ranks * (state.gradients + most)) +
+                          io::readable_bytes(state.common() + (several_nodes ? ranks : 1) * state.gradients +
+                                             ranks * most) +
                           " together. Activations are the peak of a forward and backward pass on shapes; the "
                           "workspace of vendor libraries is not in it.",
                       100, 2)
@@ -154,7 +156,8 @@ ExitCode run(const Arguments& arguments) {
   const Plan plan = make_plan(registry, config, nodes * node.gpus);
   for (const ModelPlan& model : plan.models) print_parameters(plan, model);
   print_cost(plan);
-  for (std::size_t model = 0; model < plan.models.size(); ++model) print_memory(plan, model, node.gpus);
+  for (std::size_t model = 0; model < plan.models.size(); ++model)
+    print_memory(plan, model, node.gpus, nodes > 1);
   print_price(plan, node, nodes, arguments.has("--dense-dispatch"));
   if (config.run.precision != "bfloat16" && !arguments.has("--peak")) {
     std::cout << "  The peak is that of bfloat16, the run computes in " << config.run.precision

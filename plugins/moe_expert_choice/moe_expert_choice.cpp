@@ -13,15 +13,43 @@
 namespace tessera {
 namespace {
 
+/// The two matrices of every expert, "w1" and "w2".
+class ExpertMatrices : public nn::Module {
+ public:
+  ExpertMatrices(const Config& config, const FeedForward::Spec& spec)
+      : experts_(config.get<std::int64_t>("experts")),
+        hidden_(nn::round_up(static_cast<std::int64_t>(static_cast<double>(spec.width) * spec.ratio),
+                             config.get<std::int64_t>("multiple_of"))),
+        options_{.learning_rate_factor = config.get<double>("learning_rate_factor"), .expert = true},
+        input_(declare("w1", {experts_, spec.width, hidden_}, spec.input.for_matrix(spec.width, hidden_),
+                       options_)),
+        output_(declare("w2", {experts_, hidden_, spec.width}, spec.output.for_matrix(hidden_, spec.width),
+                        options_)) {}
+
+  /// picked [experts, tokens, width], and the result likewise.
+  [[nodiscard]] ops::Variable forward(const ops::Variable& picked) const {
+    const ops::Variable hidden = ops::gelu_erf(ops::grouped_linear(picked, input_.value()));
+    return ops::grouped_linear(hidden, output_.value());
+  }
+
+ private:
+  std::int64_t experts_;
+  std::int64_t hidden_;
+  nn::ParameterOptions options_;
+  nn::Parameter& input_;
+  nn::Parameter& output_;
+};
+
 class ExpertChoice : public FeedForward {
  public:
   ExpertChoice(const Config& config, const Spec& spec)
       : experts_(config.get<std::int64_t>("experts")),
         capacity_(config.get<double>("capacity")),
         gate_(spec.width, experts_, false, spec.input),
-        input_(expert_matrices("w1", config, spec)),
-        output_(expert_matrices("w2", config, spec)) {
+        matrices_(config, spec) {
+    // In the order of the forward pass: the large gradients of the matrices need not wait for the gate's.
     add_child("gate", gate_);
+    add_child("", matrices_);
   }
 
   ops::Variable forward(const ops::Variable& x) const override {
@@ -32,28 +60,14 @@ class ExpertChoice : public FeedForward {
         static_cast<std::int64_t>(capacity_ * static_cast<double>(tokens) / static_cast<double>(experts_));
     const Tensor chosen = nn::choose_tokens(probabilities.value(), std::min(count, tokens));
     const ops::Variable picked = ops::gather_chosen(ops::cast(x, precision().compute), chosen);
-    const ops::Variable hidden = ops::gelu_erf(ops::grouped_linear(picked, input_.value()));
-    return ops::scatter_chosen(ops::grouped_linear(hidden, output_.value()), probabilities, chosen);
+    return ops::scatter_chosen(matrices_.forward(picked), probabilities, chosen);
   }
 
  private:
-  nn::Parameter& expert_matrices(const std::string& name, const Config& config, const Spec& spec) {
-    const std::int64_t hidden =
-        nn::round_up(static_cast<std::int64_t>(static_cast<double>(spec.width) * spec.ratio),
-                     config.get<std::int64_t>("multiple_of"));
-    const nn::ParameterOptions options{.learning_rate_factor = config.get<double>("learning_rate_factor"),
-                                       .expert = true};
-    if (name == "w1")
-      return declare(name, {experts_, spec.width, hidden}, spec.input.for_matrix(spec.width, hidden),
-                     options);
-    return declare(name, {experts_, hidden, spec.width}, spec.output.for_matrix(hidden, spec.width), options);
-  }
-
   std::int64_t experts_;
   double capacity_;
   nn::Linear gate_;
-  nn::Parameter& input_;
-  nn::Parameter& output_;
+  ExpertMatrices matrices_;
 };
 
 void list(std::vector<Component>& out) {

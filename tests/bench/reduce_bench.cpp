@@ -5,6 +5,7 @@
 //
 // Prints one JSON object: times in milliseconds, the least of several repetitions in turn, on the slowest
 // rank.
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -47,50 +48,50 @@ std::string measure(const Communicator& world, std::size_t mebibytes) {
     if (!first) at->second = std::min(at->second, ms);
   };
 
-  std::unique_ptr<SharedArena> window;
   std::unique_ptr<SharedArena> own;
-  note("make_window", milliseconds(world, [&] {
-         window = std::make_unique<SharedArena>(world, bytes, Placement::per_rank);
-       }));
+  std::unique_ptr<SharedArena> once;
   note("make_private", milliseconds(world, [&] {
          own = std::make_unique<SharedArena>(world, bytes, Placement::private_memory);
        }));
-  const auto first_touch = [](const SharedArena& arena) { std::memset(arena.data(), 0, arena.bytes()); };
-  note("first_touch_window", milliseconds(world, [&] { first_touch(*window); }));
-  note("first_touch_private", milliseconds(world, [&] { first_touch(*own); }));
-  const auto in_window = make_gradient_reducer(world, *window, DType::f32, count);
-  const auto in_buckets = make_gradient_reducer(world, *own, DType::f32, count);
+  note("make_common",
+       milliseconds(world, [&] { once = std::make_unique<SharedArena>(world, bytes, Placement::shared); }));
+  note("first_touch_private", milliseconds(world, [&] { std::memset(own->data(), 0, own->bytes()); }));
+  const std::vector<float> other(count);
+  comm::GradientReducer reducer(world, *own, DType::f32, count);
 
   // A backward that does nothing but write its gradients, one parameter of 4 MiB after the other.
-  const SharedArena once(world, bytes, Placement::shared);
   std::vector<comm::Slice> parameters;
   for (std::size_t at = 0; at < count; at += std::size_t{1} << 20)
-    parameters.push_back({at, at + (1U << 20)});
-  comm::CommonGradients common(world, once, DType::f32, count, parameters);
+    parameters.push_back({at, std::min(at + (std::size_t{1} << 20), count)});
+  std::vector<std::size_t> sizes;
+  for (const comm::Slice p : parameters) sizes.push_back(p.size());
+  comm::CommonGradients common(world, *once, DType::f32, count, parameters,
+                               comm::deal_evenly(sizes, world.size()));
   const auto write = [&](float* gradient, std::size_t n) {
     std::fill(gradient, gradient + n, static_cast<float>(n % 7));
   };
 
   for (int repetition = 0; repetition < 7; ++repetition) {
-    note("memcpy", milliseconds(world, [&] { std::memcpy(own->data(), window->data(), bytes); }));
-    for (const auto& [name, reducer] :
-         {std::pair{"window", in_window.get()}, {"buckets", in_buckets.get()}}) {
-      note(name, milliseconds(world, [&reducer = reducer] {
-             reducer->finish();
-             reducer->publish();
-           }));
-    }
-    note("write_and_sum_window", milliseconds(world, [&] {
+    note("memcpy", milliseconds(world, [&] { std::memcpy(own->data(), other.data(), bytes); }));
+    note("write", milliseconds(world, [&] {
            for (const comm::Slice p : parameters) {
-             write(reinterpret_cast<float*>(window->data()) + p.begin, p.size());
+             write(reinterpret_cast<float*>(own->data()) + p.begin, p.size());
            }
-           in_window->finish();
-           in_window->publish();
+         }));
+    note("write_and_sum_buckets", milliseconds(world, [&] {
+           for (const comm::Slice p : parameters) {
+             write(reinterpret_cast<float*>(own->data()) + p.begin, p.size());
+             reducer.ready_up_to(p.end);
+           }
+           reducer.finish();
+           reducer.publish();
          }));
     note("write_and_sum_common", milliseconds(world, [&] {
            for (std::size_t i = 0; i < parameters.size(); ++i) {
-             const Tensor gradient =
-                 Tensor::empty({static_cast<std::int64_t>(parameters[i].size())}, DType::f32);
+             Tensor gradient = common.place(i);
+             if (!gradient.defined()) {
+               gradient = Tensor::empty({static_cast<std::int64_t>(parameters[i].size())}, DType::f32);
+             }
              write(gradient.data<float>(), parameters[i].size());
              common.contribute(i, gradient);
            }
@@ -98,7 +99,8 @@ std::string measure(const Communicator& world, std::size_t mebibytes) {
            common.publish();
          }));
     double norm = 0.0;
-    note("sum_of_squares", milliseconds(world, [&] { norm += in_window->sum_of_squares(); }));
+    note("sum_of_squares_buckets", milliseconds(world, [&] { norm += reducer.sum_of_squares(); }));
+    note("sum_of_squares_common", milliseconds(world, [&] { norm += common.sum_of_squares(); }));
   }
 
   std::string json = "    {\"mebibytes\": " + std::to_string(mebibytes);

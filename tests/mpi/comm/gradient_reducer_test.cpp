@@ -44,13 +44,13 @@ TYPED_TEST_SUITE(Reducers, Types);
 
 /// Training of count parameters by p -= g / 8 for some steps; returns the parameters of the last.
 template <class T>
-std::vector<T> train(Placement gradient_memory, Placement parameter_memory, std::size_t count, bool dawdle) {
-  const SharedArena gradients(world(), count * sizeof(T), gradient_memory);
+std::vector<T> train(Placement parameter_memory, std::size_t count, bool dawdle) {
+  const SharedArena gradients(world(), count * sizeof(T), Placement::private_memory);
   const SharedArena parameters(world(), count * sizeof(T), parameter_memory);
   GradientReducerOptions options;
   options.bucket_bytes = 4096;
   options.shared_parameters = parameter_memory == Placement::shared;
-  const auto reducer = make_gradient_reducer(world(), gradients, dtype_of<T>, count, options);
+  GradientReducer reducer(world(), gradients, dtype_of<T>, count, options);
   T* const g = reinterpret_cast<T*>(gradients.data());
   T* const p = reinterpret_cast<T*>(parameters.data());
   std::vector<T> expected_parameters(count);
@@ -62,21 +62,21 @@ std::vector<T> train(Placement gradient_memory, Placement parameter_memory, std:
       const std::size_t end = std::min(begin + 777, count);
       std::copy(own.begin() + static_cast<std::ptrdiff_t>(begin),
                 own.begin() + static_cast<std::ptrdiff_t>(end), g + begin);
-      reducer->ready_up_to(end);
+      reducer.ready_up_to(end);
       if (dawdle) {
         std::this_thread::sleep_for(std::chrono::microseconds((world().rank() * 37 + step * 11) % 97));
       }
-      reducer->progress();
+      reducer.progress();
     }
     // What a slow rank still reads must not have been updated by a fast one.
     EXPECT_EQ(std::memcmp(p, before.data(), count * sizeof(T)), 0) << "step " << step;
-    reducer->finish();
+    reducer.finish();
 
     const std::vector<T> sum = expected_sum<T>(count, step);
-    const Slice slice = reducer->my_slice();
+    const Slice slice = reducer.my_slice();
     std::size_t wrong = 0;
     for (std::size_t i = slice.begin; i < slice.end; ++i) {
-      const bool exact = gradient_memory == Placement::per_rank || world().size() <= 2;
+      const bool exact = world().size() <= 2;
       const T tolerance = exact ? T(0) : T(8) * std::numeric_limits<T>::epsilon();
       if (std::abs(g[i] - sum[i]) > tolerance) ++wrong;
     }
@@ -84,14 +84,14 @@ std::vector<T> train(Placement gradient_memory, Placement parameter_memory, std:
 
     long double squares = 0;
     for (const T v : sum) squares += static_cast<long double>(v) * v;
-    const double norm2 = reducer->sum_of_squares();
+    const double norm2 = reducer.sum_of_squares();
     EXPECT_NEAR(norm2, static_cast<double>(squares), 1e-6 * static_cast<double>(squares));
     const std::vector<std::string> all =
         world().gather(std::string(reinterpret_cast<const char*>(&norm2), 8));
     for (const std::string& bits : all) EXPECT_EQ(bits, all[0]);
 
     for (std::size_t i = slice.begin; i < slice.end; ++i) p[i] -= g[i] / T(8);
-    reducer->publish();
+    reducer.publish();
     for (std::size_t i = 0; i < count; ++i) expected_parameters[i] -= sum[i] / T(8);
     for (std::size_t i = 0; i < count; ++i) {
       wrong += std::abs(p[i] - expected_parameters[i]) > T(16) * std::numeric_limits<T>::epsilon();
@@ -106,60 +106,46 @@ std::vector<T> train(Placement gradient_memory, Placement parameter_memory, std:
 TYPED_TEST(Reducers, EveryPlacementTrainsTheSameParametersWhateverTheTiming) {
   using T = TypeParam;
   for (const std::size_t count : {1UL, 17UL, 20011UL}) {
-    const std::vector<T> buckets = train<T>(Placement::private_memory, Placement::shared, count, false);
-    const std::vector<T> buckets_slow = train<T>(Placement::private_memory, Placement::shared, count, true);
+    const std::vector<T> buckets = train<T>(Placement::shared, count, false);
+    const std::vector<T> buckets_slow = train<T>(Placement::shared, count, true);
     EXPECT_EQ(buckets, buckets_slow);
-    EXPECT_EQ(buckets, train<T>(Placement::private_memory, Placement::private_memory, count, false));
-    if (!world().on_one_node()) continue;
-    const std::vector<T> window = train<T>(Placement::per_rank, Placement::shared, count, false);
-    EXPECT_EQ(window, train<T>(Placement::per_rank, Placement::shared, count, true));
-    if (world().size() <= 2) {
-      EXPECT_EQ(window, buckets);  // a + b == b + a
-    }
+    EXPECT_EQ(buckets, train<T>(Placement::private_memory, count, false));
   }
 }
 
 TEST(GradientReducer, PiecesAreCutFromBucketsLargerThanOne) {
   const std::size_t count = 3 * piece_bytes / sizeof(float) + 12345;
   const SharedArena gradients(world(), count * sizeof(float), Placement::private_memory);
-  const auto reducer = make_gradient_reducer(world(), gradients, DType::f32, count);
-  ASSERT_EQ(reducer->buckets().size(), 1U);
+  GradientReducer reducer(world(), gradients, DType::f32, count);
+  ASSERT_EQ(reducer.buckets().size(), 1U);
   float* const g = reinterpret_cast<float*>(gradients.data());
   for (std::size_t i = 0; i < count; ++i) g[i] = static_cast<float>(i % 97);
-  reducer->bucket_ready(0);
-  reducer->finish();
+  reducer.bucket_ready(0);
+  reducer.finish();
   std::size_t wrong = 0;
-  const Slice slice = reducer->my_slice();
+  const Slice slice = reducer.my_slice();
   for (std::size_t i = slice.begin; i < slice.end; ++i) {
     wrong += g[i] != static_cast<float>(i % 97) * static_cast<float>(world().size());
   }
   EXPECT_EQ(wrong, 0U);
-  reducer->publish();
-}
-
-TEST(GradientReducer, ChoosesTheWindowForSeveralRanksOnANode) {
-  const bool window = world().size() > 1 && world().on_one_node();
-  EXPECT_EQ(gradient_placement(world()), window ? Placement::per_rank : Placement::private_memory);
-  if (world().on_one_node()) return;
-  const SharedArena per_rank(world(), 4096, Placement::per_rank);
-  EXPECT_THROW((void)make_gradient_reducer(world(), per_rank, DType::f32, 1024), Error);
+  reducer.publish();
 }
 
 TEST(GradientReducer, RefusesWhatItCannotKeep) {
   const SharedArena one(world(), 4096, Placement::shared);
   const SharedArena own(world(), 4096, Placement::private_memory);
-  EXPECT_THROW((void)make_gradient_reducer(world(), one, DType::f32, 1024), Error);
-  EXPECT_THROW((void)make_gradient_reducer(world(), own, DType::f32, 1025), Error);
-  EXPECT_THROW((void)make_gradient_reducer(world(), own, DType::bf16, 10), Error);
-  const auto reducer = make_gradient_reducer(world(), own, DType::f64, 512, {.bucket_bytes = 1024});
-  EXPECT_EQ(reducer->buckets().size(), 4U);
-  reducer->bucket_ready(2);
-  EXPECT_THROW(reducer->bucket_ready(2), Error);
-  reducer->finish();
-  reducer->publish();
-  reducer->bucket_ready(2);
-  reducer->finish();
-  reducer->publish();
+  EXPECT_THROW(GradientReducer(world(), one, DType::f32, 1024), Error);
+  EXPECT_THROW(GradientReducer(world(), own, DType::f32, 1025), Error);
+  EXPECT_THROW(GradientReducer(world(), own, DType::bf16, 10), Error);
+  GradientReducer reducer(world(), own, DType::f64, 512, {.bucket_bytes = 1024});
+  EXPECT_EQ(reducer.buckets().size(), 4U);
+  reducer.bucket_ready(2);
+  EXPECT_THROW(reducer.bucket_ready(2), Error);
+  reducer.finish();
+  reducer.publish();
+  reducer.bucket_ready(2);
+  reducer.finish();
+  reducer.publish();
 }
 
 }  // namespace

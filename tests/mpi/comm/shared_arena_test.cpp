@@ -24,7 +24,7 @@ std::int64_t* numbers(std::byte* segment) { return reinterpret_cast<std::int64_t
 TEST(SharedArena, IsSupportedHere) { EXPECT_TRUE(SharedArena::supported(world())); }
 
 TEST(SharedArena, IsAlignedAndZeroed) {
-  for (const Placement placement : {Placement::private_memory, Placement::shared, Placement::per_rank}) {
+  for (const Placement placement : {Placement::private_memory, Placement::shared}) {
     const SharedArena arena(world(), 100001, placement);
     EXPECT_EQ(arena.bytes(), 100001U);
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(arena.data()) % 4096, 0U);
@@ -52,22 +52,11 @@ TEST(SharedArena, OneSegmentIsTheSameMemoryForAll) {
   }
 }
 
-TEST(SharedArena, SegmentsPerRankAreSeenByAllAndDoNotOverlap) {
-  const SharedArena arena(world(), 8 * 1000, Placement::per_rank);
-  EXPECT_EQ(arena.data(), arena.segment(world().node_rank()));
-  for (int i = 0; i < 1000; ++i) numbers(arena.data())[i] = 1000 * world().node_rank() + i;
-  world().barrier();
-  for (int r = 0; r < world().node_size(); ++r) {
-    for (int i = 0; i < 1000; ++i) ASSERT_EQ(numbers(arena.segment(r))[i], 1000 * r + i);
-  }
-  world().barrier();
-}
-
 TEST(SharedArena, TheMemoryOutlivesTheArenaWhileATensorHoldsIt) {
   std::shared_ptr<void> owner;
   std::byte* data = nullptr;
   {
-    const SharedArena arena(world(), 4096, Placement::per_rank);
+    const SharedArena arena(world(), 4096, Placement::shared);
     owner = arena.owner();
     data = arena.data();
   }
@@ -77,7 +66,7 @@ TEST(SharedArena, TheMemoryOutlivesTheArenaWhileATensorHoldsIt) {
 
 TEST(SharedArena, TooMuchIsAnErrorThatNamesTheNumbersOnEveryRank) {
   const std::size_t too_much = available_memory() + (std::size_t{8} << 30);
-  for (const Placement placement : {Placement::private_memory, Placement::shared, Placement::per_rank}) {
+  for (const Placement placement : {Placement::private_memory, Placement::shared}) {
     try {
       const SharedArena arena(world(), too_much, placement);
       FAIL() << "the arena was made";

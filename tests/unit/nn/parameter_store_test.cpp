@@ -193,6 +193,53 @@ TEST(ParameterStore, ArenasComeFromTheMaker) {
                        {"values", DType::f32}, {"gradients", DType::f32}, {"compute", DType::bf16}}));
 }
 
+TEST(ParameterStore, GradientsHandedOverAreThoseOfTheArena) {
+  const auto run = [](GradientFlow flow) {
+    Model model;
+    ParameterStore store(model);
+    store.materialise(Precision::named("bfloat16"), {}, flow);
+    store.initialize(4);
+    store.gradients().fill_zero();
+    const ops::Variable y = model.forward(ops::Variable(test::random_tensor({6, 5}, DType::f32, 5)));
+    ops::backward(y, test::random_tensor(y.shape(), y.dtype(), 6));
+    std::map<std::string, std::vector<double>> gradients;
+    for (const ParameterSlot& slot : store.slots()) {
+      ops::Node& node = *slot.parameter->master().node();
+      const Tensor own = store.view(store.gradients(), slot);
+      if (flow == GradientFlow::into_arena) {
+        gradients[slot.name] = test::to_doubles(own);
+        continue;
+      }
+      EXPECT_EQ(test::to_doubles(own), std::vector<double>(static_cast<std::size_t>(slot.count), 0.0));
+      const Tensor taken = node.take_gradient();
+      EXPECT_EQ(taken.dtype(), DType::f32);
+      EXPECT_TRUE(taken.shape() == slot.parameter->shape());
+      gradients[slot.name] = test::to_doubles(taken);
+      EXPECT_FALSE(node.take_gradient().defined());
+    }
+    return gradients;
+  };
+  EXPECT_EQ(run(GradientFlow::handed_over), run(GradientFlow::into_arena));
+}
+
+TEST(ParameterStore, ForSamplingAllParametersAreConstants) {
+  Model model;
+  ParameterStore store(model);
+  store.materialise(
+      Precision::named("bfloat16"),
+      [](const std::string& role, std::int64_t elements, DType type) {
+        EXPECT_NE(role, "gradients");
+        return Tensor::empty({elements}, type);
+      },
+      GradientFlow::none);
+  store.initialize(4);
+  store.clear_gradients();
+  store.clear_uses();
+  EXPECT_FALSE(store.gradients().defined());
+  EXPECT_EQ(store.trainable_parameters(), 21 + 3 + 3 + 15);
+  EXPECT_FALSE(model.forward(ops::Variable(test::random_tensor({6, 5}, DType::f32, 5))).requires_grad());
+}
+
 TEST(ParameterStore, FirstUsesFollowTheForwardPass) {
   Model model;
   ParameterStore store(model);

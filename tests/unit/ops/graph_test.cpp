@@ -174,6 +174,28 @@ TEST(Graph, BackwardReleasesWhatForwardSaved) {
   EXPECT_EQ(memory_statistics().current, before);
 }
 
+TEST(Graph, AGradientIsWrittenToLentMemoryUntilItIsTaken) {
+  const Variable x = Variable::leaf(ones({2, 3}));
+  const Tensor memory = Tensor::zeros({6}, DType::f64);
+  x.node()->lend_gradient(memory);
+  EXPECT_FALSE(x.node()->has_gradient());
+  for (int i = 0; i < 2; ++i) ops::backward(ops::silu(x), ones({2, 3}));  // adds there
+  const Tensor first = x.node()->take_gradient();
+  EXPECT_EQ(first.raw(), memory.raw());
+  EXPECT_TRUE(first.shape() == x.shape());
+  const std::vector<double> twice = to_doubles(first);
+  ops::backward(ops::silu(x), ones({2, 3}));
+  const Tensor second = x.node()->take_gradient();
+  EXPECT_NE(second.raw(), memory.raw());
+  for (const double value : to_doubles(second)) EXPECT_DOUBLE_EQ(2 * value, twice.front());
+  EXPECT_EQ(to_doubles(memory), twice);
+
+  x.node()->lend_gradient(memory);
+  EXPECT_FALSE(x.node()->take_gradient().defined());  // nothing arrived
+  EXPECT_THROW(x.node()->lend_gradient(Tensor::zeros({6}, DType::f32)), Error);
+  EXPECT_THROW(x.node()->lend_gradient(Tensor::zeros({5}, DType::f64)), Error);
+}
+
 TEST(Graph, PassGradientTakesTheTensorOverOnlyWhenItMay) {
   const Variable x = Variable::leaf(ones({2, 3}));
   const Tensor gradient = ones({6});
