@@ -2,7 +2,8 @@
 //   mpirun -n 2 model_bench [--what train|sample] [--dtype float32|bfloat16] [--mask 0.75] [--batch 16]
 //                           [--steps 6] [--config configs/microdit/model-tiny-2.toml]
 // Prints one JSON object: median seconds of a step (or of one network call in sampling), images per second,
-// and the peak of the proportional set size summed over the ranks.
+// the peak of the memory of all ranks together (the sum of their proportional set sizes at one time), and the
+// peak of a rank's tensors outside of the shared arenas, the mean over the ranks.
 
 #include <unistd.h>
 
@@ -34,10 +35,16 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Options = std::map<std::string, std::string>;
 
-/// Samples this process's proportional set size until it ends.
+/// Rank 0 samples the sum of the proportional set sizes of all ranks of its node. Each rank's own peak would
+/// not do: a page that two ranks map counts as half a page for each, but wholly for the first that touches it
+/// and for the last that lets it go.
 class PeakMemory {
  public:
-  PeakMemory() : thread_([this] { watch(); }) {}
+  explicit PeakMemory(const comm::Communicator& world)
+      : processes_(world.node().gather(std::to_string(::getpid()))),
+        thread_([this, watching = world.rank() == 0] {
+          if (watching) watch();
+        }) {}
   ~PeakMemory() {
     done_ = true;
     thread_.join();
@@ -49,14 +56,22 @@ class PeakMemory {
  private:
   void watch() {
     while (!done_) {
-      std::ifstream file("/proc/self/smaps_rollup");
-      for (std::string word; file >> word;) {
-        long kib = 0;
-        if (word == "Pss:" && file >> kib) peak_kib_ = std::max(peak_kib_.load(), kib);
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      long sum = 0;
+      for (const std::string& process : processes_) sum += proportional_kib(process);
+      peak_kib_ = std::max(peak_kib_.load(), sum);
+      // Walking the pages takes the cores' time, and what a rank has taken once it keeps.
+      std::this_thread::sleep_for(std::chrono::milliseconds(500));
     }
   }
+  static long proportional_kib(const std::string& process) {
+    std::ifstream file("/proc/" + process + "/smaps_rollup");
+    long kib = 0;
+    for (std::string word; file >> word;) {
+      if (word == "Pss:" && file >> kib) return kib;
+    }
+    return 0;
+  }
+  std::vector<std::string> processes_;
   std::atomic<bool> done_{false};
   std::atomic<long> peak_kib_{0};
   std::thread thread_;
@@ -136,7 +151,7 @@ std::vector<double> sample_calls(const Options& options, const Registry& registr
                                  const comm::Communicator& world, const std::filesystem::path& folder) {
   RunComponents components(registry, configuration(options, folder));
   nn::ParameterStore store(components.backbone());
-  store.materialise(nn::Precision::named(options.at("--dtype")));
+  store.materialise(nn::Precision::named(options.at("--dtype")), {}, nn::GradientFlow::none);
   store.initialize(18);
   const comm::Slice mine = comm::slice_of(std::stoul(options.at("--batch")), world.rank(), world.size());
   DenoiserRequest request;
@@ -166,21 +181,22 @@ ExitCode run(const Options& options, const comm::Communicator& world) {
   const Registry registry = Registry::with_installed_plugins();
   const std::filesystem::path folder =
       std::filesystem::temp_directory_path() / ("tessera-model-bench-" + std::to_string(::getppid()));
-  const PeakMemory memory;
+  const PeakMemory memory(world);
   const bool training = options.at("--what") == "train";
   const std::vector<double> seconds = training ? train_steps(options, registry, world, folder)
                                                : sample_calls(options, registry, world, folder);
-  const double peak = world.ordered_sum(memory.mib());
+  const double tensors = world.ordered_sum(static_cast<double>(memory_statistics().peak) / (1 << 20));
   if (world.rank() == 0) {
     std::filesystem::remove_all(folder);
     const double step = median(seconds);
     std::printf(
         "{\"what\": \"%s\", \"dtype\": \"%s\", \"mask\": %s, \"batch\": %s, \"ranks\": %d, \"median_s\": "
         "%.4f, "
-        "\"fastest_s\": %.4f, \"images_per_s\": %.3f, \"peak_pss_mib\": %.0f}\n",
+        "\"fastest_s\": %.4f, \"images_per_s\": %.3f, \"peak_pss_mib\": %.0f, \"tensors_of_a_rank_mib\": "
+        "%.0f}\n",
         options.at("--what").c_str(), options.at("--dtype").c_str(), options.at("--mask").c_str(),
         options.at("--batch").c_str(), world.size(), step, *std::min_element(seconds.begin(), seconds.end()),
-        std::stod(options.at("--batch")) / step, peak);
+        std::stod(options.at("--batch")) / step, memory.mib(), tensors / world.size());
   }
   return ExitCode::done;
 }
