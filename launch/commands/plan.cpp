@@ -99,10 +99,11 @@ void print_memory(const Plan& plan, std::size_t model, std::int64_t ranks_per_no
   std::cout << table.text() << "  "
             << folded("On CPUs the ranks of a node keep values, moments and average once in shared memory" +
                           std::string(several_nodes ? "" : ", and gradients too") + ": " +
-                          std::to_string(ranks_per_node) + " ranks then take " +
+                          std::to_string(ranks_per_node) +
+                          (ranks_per_node == 1 ? " rank then takes " : " ranks then take ") +
                           io::readable_bytes(state.common() + (several_nodes ? ranks : 1) * state.gradients +
                                              ranks * most) +
-                          " together. Activations are the peak of a forward and backward pass on shapes; the "
+                          " in all. Activations are the peak of a forward and backward pass on shapes; the "
                           "workspace of vendor libraries is not in it.",
                       100, 2)
             << "\n\n";
