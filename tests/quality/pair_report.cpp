@@ -129,7 +129,7 @@ void write_grid(const std::filesystem::path& file, const std::vector<JudgedPair>
     for (const JudgedPair& one : judged) {
       if (one.caption != caption) continue;
       ++in_row;
-      tiles.push_back({one.image, one.caption + ": " + colours_of(one.verdict)});
+      tiles.push_back({one.image, colours_of(one.verdict)});
     }
     columns = std::max(columns, in_row);
   }

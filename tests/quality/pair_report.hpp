@@ -33,7 +33,7 @@ struct PairTotals {
 /// A row per caption and the totals.
 [[nodiscard]] std::string table(const std::vector<JudgedPair>& judged);
 [[nodiscard]] std::string json(const std::vector<JudgedPair>& judged, const std::string& checkpoint);
-/// A row per caption, each picture with the colours that were seen under it.
+/// A row per caption as in the table, each picture with the colours that were seen under it.
 void write_grid(const std::filesystem::path& file, const std::vector<JudgedPair>& judged);
 
 [[nodiscard]] std::string table(const PairSelfTest& test);

@@ -137,9 +137,11 @@ void report(const std::vector<JudgedPicture>& judged, const Arguments& arguments
 
 bool check_captions(generate::Generator& generator, const Arguments& arguments,
                     const comm::Communicator& world, const std::string& file) {
+  generate::Request request = generator.default_request();
+  request.sizes.clear();  // those are of the run's own prompts
   std::optional<Scorer> scorer;
   std::vector<Judged> judged;
-  draw(generator, generator.default_request(), judged_captions, arguments, world,
+  draw(generator, request, judged_captions, arguments, world,
        [&](generate::Picture& picture, std::uint64_t seed) {
          if (!scorer) scorer.emplace(real_pictures(picture.image.width));
          const Verdict verdict = scorer->judge(picture.image, subject_of(picture.prompt));

@@ -16,7 +16,7 @@ ranks=$(nproc)
 mpi=(mpirun -q -n "$ranks" --oversubscribe --bind-to none)
 
 "$tessera" data build emoji --out "$folder/data" --subset shapes --repeat shapes=60 --compose 4800 --size 16,32 \
-  --unit 4 --config "$config"
+  --config "$config"
 "${mpi[@]}" "$tessera" train "$config" --set "data.path=[\"$folder/data\"]" --out "$folder/run"
 status=0
 "${mpi[@]}" "$check" --checkpoint "$folder/run" --gate --out "$folder/single.png" || status=1
