@@ -15,15 +15,13 @@ namespace {
 
 constexpr int kMargin = 12;  // around an emoji, so that what a bucket's crop cuts off is white
 
-int cell_side(const Picture& emoji) {
-  return std::min(emoji.original_width, emoji.original_height) + 2 * kMargin;
-}
+int cell_side(io::ImageSize emoji) { return std::min(emoji.width, emoji.height) + 2 * kMargin; }
 
-// Width and height of the canvas, in cells.
-io::ImageSize cells_of(const Arrangement& arrangement) {
-  const int parts = static_cast<int>(arrangement.parts);
-  if (arrangement.square) return {parts, parts};
-  return arrangement.column ? io::ImageSize{1, parts} : io::ImageSize{parts, 1};
+io::ImageSize canvas_size(const Arrangement& arrangement, io::ImageSize emoji) {
+  const int cell = cell_side(emoji);
+  const int length = static_cast<int>(arrangement.parts) * cell;
+  if (arrangement.square) return {length, length};
+  return arrangement.column ? io::ImageSize{cell, length} : io::ImageSize{length, cell};
 }
 
 bool has_one_reading(const std::string& caption) {
@@ -32,6 +30,24 @@ bool has_one_reading(const std::string& caption) {
 }
 
 }  // namespace
+
+io::Image compose(const Arrangement& arrangement, std::span<const io::Image> parts) {
+  const int cell = cell_side(parts.front().size());
+  const int side = cell - 2 * kMargin;
+  const io::ImageSize size = canvas_size(arrangement, parts.front().size());
+  io::Image canvas(size.width, size.height);
+  for (std::size_t k = 0; k < parts.size(); ++k) {
+    const int along = static_cast<int>(k) * cell + kMargin;
+    const int across = ((arrangement.column ? canvas.width : canvas.height) - side) / 2;
+    const io::Image part = io::centre_crop(parts[k], side, side);
+    if (arrangement.column) {
+      io::paste(canvas, part, across, along);
+    } else {
+      io::paste(canvas, part, along, across);
+    }
+  }
+  return canvas;
+}
 
 ComposedSource::ComposedSource(const EmojiSource& emoji, const CompositionOptions& options)
     : emoji_(emoji), singles_(options.singles ? emoji.size() : 0) {
@@ -110,10 +126,10 @@ void ComposedSource::add(Composition composition, bool held_out) {
   }
   picture.group = "composed";
   picture.subgroup = arrangement.name;
-  const io::ImageSize cells = cells_of(arrangement);
-  const int cell = cell_side(emoji_.picture(composition.parts.front()));
-  picture.original_width = cells.width * cell;
-  picture.original_height = cells.height * cell;
+  const Picture& first = emoji_.picture(composition.parts.front());
+  const io::ImageSize size = canvas_size(arrangement, {first.original_width, first.original_height});
+  picture.original_width = size.width;
+  picture.original_height = size.height;
   picture.held_out = held_out;
   pictures_.push_back(std::move(picture));
   compositions_.push_back(std::move(composition));
@@ -126,22 +142,9 @@ const Picture& ComposedSource::picture(std::size_t index) const {
 io::Image ComposedSource::load(std::size_t index) const {
   if (index < singles_) return emoji_.load(index);
   const Composition& composition = compositions_.at(index - singles_);
-  const Picture& about = pictures_[index - singles_];
-  io::Image canvas(about.original_width, about.original_height);
-  const Arrangement& arrangement = *composition.arrangement;
-  const int cell = cell_side(emoji_.picture(composition.parts.front()));
-  const int side = cell - 2 * kMargin;
-  for (std::size_t k = 0; k < composition.parts.size(); ++k) {
-    const int along = static_cast<int>(k) * cell + kMargin;
-    const int across = ((arrangement.column ? canvas.width : canvas.height) - side) / 2;
-    const io::Image part = io::centre_crop(emoji_.load(composition.parts[k]), side, side);
-    if (arrangement.column) {
-      io::paste(canvas, part, across, along);
-    } else {
-      io::paste(canvas, part, along, across);
-    }
-  }
-  return canvas;
+  std::vector<io::Image> parts;
+  for (const std::size_t part : composition.parts) parts.push_back(emoji_.load(part));
+  return compose(*composition.arrangement, parts);
 }
 
 }  // namespace tessera::datasets::emoji

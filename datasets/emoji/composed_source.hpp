@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "datasets/emoji/emoji_source.hpp"
@@ -32,6 +33,10 @@ inline constexpr std::array<Arrangement, 6> kArrangements{{{"row of two", 2, fal
                                                            {"column of three", 3, true, false},
                                                            {"square row of two", 2, false, true},
                                                            {"square column of two", 2, true, true}}};
+
+/// The central squares of pictures of one size, each in the middle of its cell.
+/// @pre as many as the arrangement has parts.
+[[nodiscard]] io::Image compose(const Arrangement& arrangement, std::span<const io::Image> parts);
 
 /// Pictures of two or three emoji of a source, all arrangements equally often. Parts are drawn evenly from
 /// the emoji that are not held out and whose captions have no comma, no "and" and no "above": captions keep

@@ -1,3 +1,7 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
 #include "iddpm.hpp"
 #include "plugin/guided_network.hpp"
 
@@ -7,12 +11,13 @@ namespace {
 class IddpmDenoiser : public Denoiser {
  public:
   IddpmDenoiser(const Backbone& network, const DenoiserRequest& request, const NoiseSchedule& schedule,
-                std::int64_t guided_channels)
+                const IddpmObjective::Settings& settings)
       : schedule_(schedule),
+        bound_(settings.clip_denoised > 0 ? settings.clip_denoised : std::numeric_limits<double>::infinity()),
         variance_(predicts_variance(network, request.shape[1])),
-        network_(network, request, guided_channels == 0 ? -1 : guided_channels) {
-    if (guided_channels > request.shape[1]) {
-      throw Error("guided_channels is " + std::to_string(guided_channels) + " for latents of " +
+        network_(network, request, settings.guided_channels == 0 ? -1 : settings.guided_channels) {
+    if (settings.guided_channels > request.shape[1]) {
+      throw Error("guided_channels is " + std::to_string(settings.guided_channels) + " for latents of " +
                       std::to_string(request.shape[1]) + " channels",
                   "objective iddpm", "use 0 for all channels");
     }
@@ -32,7 +37,8 @@ class IddpmDenoiser : public Denoiser {
     const std::size_t output_size = output.size() / images;
     for (std::size_t i = 0; i < x.size(); ++i) {
       const std::size_t at = i / size * output_size + i % size;
-      result.latent[i] = x[i] - sigma * output[at];
+      // std::clamp leaves a NaN alone: broken weights must not pass for a picture.
+      result.latent[i] = std::clamp(x[i] - sigma * output[at], -bound_, bound_);
       if (variance_) result.log_variance_fraction[i] = 0.5 * (output[at + size] + 1.0);
     }
     return result;
@@ -44,6 +50,7 @@ class IddpmDenoiser : public Denoiser {
 
  private:
   NoiseSchedule schedule_;
+  double bound_;  ///< of every element of x0
   bool variance_;
   GuidedNetwork network_;
 };
@@ -51,8 +58,9 @@ class IddpmDenoiser : public Denoiser {
 }  // namespace
 
 std::unique_ptr<Denoiser> make_iddpm_denoiser(const Backbone& network, const DenoiserRequest& request,
-                                              const NoiseSchedule& schedule, std::int64_t guided_channels) {
-  return std::make_unique<IddpmDenoiser>(network, request, schedule, guided_channels);
+                                              const NoiseSchedule& schedule,
+                                              const IddpmObjective::Settings& settings) {
+  return std::make_unique<IddpmDenoiser>(network, request, schedule, settings);
 }
 
 }  // namespace tessera

@@ -111,7 +111,7 @@ ObjectiveLoss IddpmObjective::loss(const Backbone& network, const TrainingBatch&
 
 std::unique_ptr<Denoiser> IddpmObjective::denoiser(const Backbone& network,
                                                    const DenoiserRequest& request) const {
-  return make_iddpm_denoiser(network, request, schedule_, settings_.guided_channels);
+  return make_iddpm_denoiser(network, request, schedule_, settings_);
 }
 
 }  // namespace tessera

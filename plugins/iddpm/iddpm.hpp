@@ -15,6 +15,7 @@ class IddpmObjective : public Objective {
   struct Settings {
     double bound_weight;           ///< of the variational bound against the squared error
     std::int64_t guided_channels;  ///< of the latent, from the first; 0 for all
+    double clip_denoised;          ///< bound of every element of a predicted x0; 0 for none
   };
   IddpmObjective(NoiseSchedule schedule, const Settings& settings)
       : schedule_(std::move(schedule)), settings_(settings) {}
@@ -41,6 +42,6 @@ class IddpmObjective : public Objective {
 [[nodiscard]] std::unique_ptr<Denoiser> make_iddpm_denoiser(const Backbone& network,
                                                             const DenoiserRequest& request,
                                                             const NoiseSchedule& schedule,
-                                                            std::int64_t guided_channels);
+                                                            const IddpmObjective::Settings& settings);
 
 }  // namespace tessera

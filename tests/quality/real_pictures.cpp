@@ -20,7 +20,7 @@ std::string plain_name(const std::string& caption) {
 
 }  // namespace
 
-std::vector<RealPicture> real_pictures(int side) {
+std::vector<RealPicture> real_emoji() {
   datasets::emoji::Options options;
   options.subset = "shapes";
   options.alternatives = false;
@@ -39,9 +39,15 @@ std::vector<RealPicture> real_pictures(int side) {
   for (const auto& [colour, by_shape] : found) {
     if (by_shape.size() != shapes.size()) continue;
     for (const auto& [shape, index] : by_shape) {
-      pictures.push_back({{colour, std::string(shape)}, io::resize_and_crop(source.load(index), {side, side})});
+      pictures.push_back({{colour, std::string(shape)}, source.load(index)});
     }
   }
+  return pictures;
+}
+
+std::vector<RealPicture> real_pictures(int side) {
+  std::vector<RealPicture> pictures = real_emoji();
+  for (RealPicture& picture : pictures) picture.image = io::resize_and_crop(picture.image, {side, side});
   return pictures;
 }
 

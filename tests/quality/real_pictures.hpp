@@ -12,4 +12,7 @@ namespace tessera::quality {
 /// @throws Error when the font or Unicode's lists are not installed.
 [[nodiscard]] std::vector<RealPicture> real_pictures(int side);
 
+/// The same as the font draws them.
+[[nodiscard]] std::vector<RealPicture> real_emoji();
+
 }  // namespace tessera::quality

@@ -1,28 +1,14 @@
 #include "report.hpp"
 
-#include <cstdarg>
-#include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "format.hpp"
 #include "io/picture_grid.hpp"
 #include "io/png.hpp"
 
 namespace tessera::quality {
 namespace {
-
-[[gnu::format(printf, 1, 2)]] std::string text(const char* format, ...) {
-  char line[256];
-  va_list values;
-  va_start(values, format);
-  std::vsnprintf(line, sizeof line, format, values);
-  va_end(values);
-  return line;
-}
-
-double percent(std::size_t part, std::size_t whole) {
-  return whole == 0 ? 0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
-}
 
 /// "blue 6, green 2": what was seen instead says more than a count of failures.
 std::string colours_seen(const std::vector<Judged>& judged, std::string_view caption) {

@@ -2,48 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdint>
-#include <random>
 
-#include "io/resize.hpp"
+#include "disturbances.hpp"
 #include "real_pictures.hpp"
 #include "scorer.hpp"
 
 namespace tessera::quality {
 namespace {
-
-std::uint8_t to_byte(double value) {
-  return static_cast<std::uint8_t>(std::lround(std::clamp(value, 0.0, 255.0)));
-}
-
-/// What sampling adds to a picture: noise, and a background that is not quite white.
-io::Image disturbed(const io::Image& picture, double noise, double darker, std::uint32_t seed) {
-  std::mt19937 engine(seed);
-  std::normal_distribution<double> normal(0, noise);
-  io::Image out = picture;
-  for (std::uint8_t& value : out.pixels) value = to_byte(value * (1 - darker) + normal(engine));
-  return out;
-}
-
-/// Drawn a sixteenth of the side too far right and down; white comes in.
-io::Image moved(const io::Image& picture) {
-  const int by = picture.width / 16;
-  io::Image out(picture.width, picture.height);
-  for (int y = by; y < picture.height; ++y) {
-    for (int x = by; x < picture.width; ++x) std::copy_n(picture.at(x - by, y - by), 3, out.at(x, y));
-  }
-  return out;
-}
-
-io::Image blurred(const io::Image& picture) {
-  const io::Image half = io::resize(picture, picture.width / 2, picture.height / 2, io::Filter::bilinear);
-  return io::resize(half, picture.width, picture.height, io::Filter::bilinear);
-}
-
-io::Image noise_picture(int side, double deviation, std::uint32_t seed) {
-  return disturbed(io::Image(side, side, {128, 128, 128}), deviation, 0, seed);
-}
 
 /// The corners of sRGB in CIE L*a*b* (D65), as tables of the colour space print them.
 double worst_conversion() {
@@ -120,25 +86,21 @@ SelfTest self_test() {
   result.worst_colour = worst_conversion();
   for (const int side : {32, 64}) {
     const std::vector<RealPicture> real = real_pictures(side);
-    const auto judge = [&](const std::string& condition, const auto& treated) {
+    for (const Disturbance& disturbance : disturbances()) {
       std::vector<io::Image> shown;
       for (std::size_t i = 0; i < real.size(); ++i)
-        shown.push_back(treated(real[i].image, static_cast<std::uint32_t>(i)));
+        shown.push_back(disturbance.of(real[i].image, static_cast<std::uint32_t>(i)));
       SelfTestRow row = judge_all(real, shown);
       row.side = side;
-      row.condition = condition;
+      row.condition = disturbance.name;
       result.rows.push_back(std::move(row));
-    };
-    judge("as they are", [](const io::Image& picture, std::uint32_t) { return picture; });
-    judge("noise 16/255, background 5 % darker",
-          [](const io::Image& picture, std::uint32_t seed) { return disturbed(picture, 16, 0.05, seed); });
-    judge("moved by 1/16", [](const io::Image& picture, std::uint32_t) { return moved(picture); });
-    judge("blurred", [](const io::Image& picture, std::uint32_t) { return blurred(picture); });
+    }
 
     const Scorer scorer(real);
     std::vector<io::Image> empty{io::Image(side, side), io::Image(side, side, {200, 30, 30})};
     for (const double deviation : {20.0, 60.0, 120.0}) {
-      for (std::uint32_t seed = 0; seed < 4; ++seed) empty.push_back(noise_picture(side, deviation, seed));
+      for (std::uint32_t seed = 0; seed < 4; ++seed)
+        empty.push_back(noise_picture({side, side}, deviation, seed));
     }
     result.empty_pictures += empty.size();
     for (const io::Image& picture : empty) {

@@ -1,6 +1,9 @@
 // The denoiser of objective "iddpm": coordinates, time, predicted variance and guidance.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/error.hpp"
 #include "plugin/noise_schedule.hpp"
 #include "unit/ops/gradient_check.hpp"
@@ -66,6 +69,40 @@ TEST(IddpmDenoiser, GuidanceActsOnTheChosenChannelsOfTheNoise) {
     EXPECT_NEAR(one.latent[i], i % 48 < 24 ? -2 * (1 + 4 * 2) : -2 * 3, 1e-12);
     EXPECT_NEAR(all.log_variance_fraction[i], 0.5 * (3 + 1), 1e-12) << "the conditional variance";
   }
+}
+
+/// Clipped after guidance, as the published samplers of pixels do.
+TEST(IddpmDenoiser, ClipsTheGuidedX0) {
+  const auto denoised = [](const std::string& settings) {
+    FormulaNetwork network(4, [](const Backbone::Input&) {
+      std::vector<double> output(576);
+      for (std::size_t i = 0; i < 576; ++i) output[i] = 0.001 * static_cast<double>(i < 288 ? i : 288);
+      return Variable(Tensor::from_host(output, {6, 4, 4, 6}));
+    });
+    network.set_precision(nn::Precision::named("float64"));
+    DenoiserRequest what = request();
+    what.guidance = 4;
+    return objective(settings)->denoiser(network, what)->denoise(std::vector<double>(144, 0.5), 2.0);
+  };
+  const Denoised free = denoised(""), clipped = denoised("clip_denoised = 0.75");
+  std::size_t inside = 0;
+  for (std::size_t i = 0; i < 144; ++i) {
+    EXPECT_EQ(clipped.latent[i], std::min(0.75, std::max(-0.75, free.latent[i])));
+    inside += free.latent[i] == clipped.latent[i] ? 1 : 0;
+  }
+  EXPECT_GT(inside, 0U);
+  EXPECT_LT(inside, 144U);
+  EXPECT_EQ(clipped.log_variance_fraction, free.log_variance_fraction);
+}
+
+TEST(IddpmDenoiser, ClippingHidesNoNan) {
+  FormulaNetwork network(4, [](const Backbone::Input&) {
+    return Variable(Tensor::from_host(std::vector<double>(288, std::nan("")), outputs));
+  });
+  network.set_precision(nn::Precision::named("float64"));
+  const auto denoiser = objective("clip_denoised = 1.0")->denoiser(network, request());
+  for (const double value : denoiser->denoise(std::vector<double>(144), 2.0).latent)
+    EXPECT_TRUE(std::isnan(value));
 }
 
 TEST(IddpmDenoiser, ANetworkWithoutVariancePredictsNone) {
