@@ -18,9 +18,21 @@ class ExpertChoice : public FeedForward {
   ExpertChoice(const Config& config, const Spec& spec)
       : experts_(config.get<std::int64_t>("experts")),
         capacity_(config.get<double>("capacity")),
-        gate_(spec.width, experts_, false, spec.input),
-        input_(expert_matrices("w1", config, spec)),
-        output_(expert_matrices("w2", config, spec)) {
+        gate_(spec.width, experts_, false, spec.input) {
+    const bool gated = config.get<std::string>("activation") == "swiglu";
+    const auto unit = config.get<std::int64_t>("multiple_of");
+    const std::int64_t hidden =
+        gated ? nn::SwiGlu::hidden_width(spec.width, spec.ratio, unit)
+              : nn::round_up(static_cast<std::int64_t>(static_cast<double>(spec.width) * spec.ratio), unit);
+    const nn::ParameterOptions options{.learning_rate_factor = config.get<double>("learning_rate_factor"),
+                                       .expert = true};
+    const auto matrices = [&](const char* name, std::int64_t in, std::int64_t out,
+                              const nn::Initializer& initial) {
+      return &declare(name, {experts_, in, out}, initial.for_matrix(in, out), options);
+    };
+    input_ = matrices("w1", spec.width, hidden, spec.input);
+    if (gated) value_ = matrices("w2", spec.width, hidden, spec.output);  // as in nn::SwiGlu's dense blocks
+    output_ = matrices(gated ? "w3" : "w2", hidden, spec.width, spec.output);
     add_child("gate", gate_);
   }
 
@@ -32,28 +44,24 @@ class ExpertChoice : public FeedForward {
         static_cast<std::int64_t>(capacity_ * static_cast<double>(tokens) / static_cast<double>(experts_));
     const Tensor chosen = nn::choose_tokens(probabilities.value(), std::min(count, tokens));
     const ops::Variable picked = ops::gather_chosen(ops::cast(x, precision().compute), chosen);
-    const ops::Variable hidden = ops::gelu_erf(ops::grouped_linear(picked, input_.value()));
-    return ops::scatter_chosen(ops::grouped_linear(hidden, output_.value()), probabilities, chosen);
+    return ops::scatter_chosen(ops::grouped_linear(hidden_of(picked), output_->value()), probabilities,
+                               chosen);
   }
 
  private:
-  nn::Parameter& expert_matrices(const std::string& name, const Config& config, const Spec& spec) {
-    const std::int64_t hidden =
-        nn::round_up(static_cast<std::int64_t>(static_cast<double>(spec.width) * spec.ratio),
-                     config.get<std::int64_t>("multiple_of"));
-    const nn::ParameterOptions options{.learning_rate_factor = config.get<double>("learning_rate_factor"),
-                                       .expert = true};
-    if (name == "w1")
-      return declare(name, {experts_, spec.width, hidden}, spec.input.for_matrix(spec.width, hidden),
-                     options);
-    return declare(name, {experts_, hidden, spec.width}, spec.output.for_matrix(hidden, spec.width), options);
+  /// [experts, rows, width] -> [experts, rows, hidden width].
+  ops::Variable hidden_of(const ops::Variable& picked) const {
+    const ops::Variable first = ops::grouped_linear(picked, input_->value());
+    return value_ == nullptr ? ops::gelu_erf(first)
+                             : ops::swiglu(first, ops::grouped_linear(picked, value_->value()));
   }
 
   std::int64_t experts_;
   double capacity_;
   nn::Linear gate_;
-  nn::Parameter& input_;
-  nn::Parameter& output_;
+  nn::Parameter* input_ = nullptr;   ///< "w1"
+  nn::Parameter* value_ = nullptr;   ///< "w2" of SwiGLU
+  nn::Parameter* output_ = nullptr;  ///< "w2" with GELU, "w3" with SwiGLU
 };
 
 void list(std::vector<Component>& out) {
@@ -62,6 +70,11 @@ void list(std::vector<Component>& out) {
   schema.number("capacity", 2.0)
       .at_least(0)
       .help("Experts per token on average; k = int(capacity*tokens/experts).");
+  // The paper says SwiGLU in all blocks; the published experts have two matrices and the exact GELU, and only
+  // so the models have their published numbers of parameters.
+  schema.string("activation", "gelu")
+      .choices({"gelu", "swiglu"})
+      .help("Of an expert: w2 gelu(w1 x), or w3 (silu(w1 x) * (w2 x)) with two thirds of the hidden width.");
   schema.integer("multiple_of", 256).at_least(1).help("Hidden widths are rounded up to a multiple of this.");
   // The paper halves the experts' rate; the published trainer never does, because it looks for "moe" in
   // parameter names that do not contain it.
