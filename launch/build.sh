@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Configures and builds the `host` preset into build/host.
 #   build.sh [--tests]      --tests builds the tests and benchmarks too
+# A folder that was configured with tests keeps them: a running test may build the command.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 tests=OFF
+grep -qs '^TESSERA_TESTS:BOOL=ON' build/host/CMakeCache.txt && tests=ON
 targets=(tessera_command plugins)
 if [ "${1:-}" = "--tests" ]; then
   tests=ON

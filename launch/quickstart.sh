@@ -28,9 +28,9 @@ fi
 # One rank per core; more than eight would leave each rank too few of the 32 pictures of a step.
 ranks=$(nproc)
 [ "$ranks" -gt 8 ] && ranks=8
-[ "$(id -u)" -eq 0 ] && export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMP_NUM_THREADS=1
 mpi=(mpirun -q -n "$ranks" --oversubscribe --bind-to none)
+[ "$(id -u)" -eq 0 ] && mpi+=(--allow-run-as-root)
 
 say "Training on $ranks ranks: four stages, log in $run/log.txt"
 "${mpi[@]}" "$tessera" train "$config" --out "$run" --resume
@@ -53,5 +53,6 @@ Pictures of captions it was trained on:     $run/trained.png
 Next:
   $tessera sample --checkpoint $checkpoint --prompt "purple square" "green heart" --per-prompt 8 --out mine.png
   $tessera plan configs/microdit/xl-2.toml
+  $tessera data build emoji --config configs/demo/emoji-long.toml --size 32,64 --out data/emoji
   ${mpi[*]} $tessera train configs/demo/emoji-long.toml --out runs/emoji-long --resume
 TXT

@@ -29,9 +29,10 @@ void expect_tokens(const Tokens& tokens, std::int64_t rows, const AttentionShape
   expect(tokens.row_stride >= width && tokens.offset >= 0 && end <= tokens.tensor->numel(),
          "an operand's rows do not lie inside its tensor", shape);
   for (const Tensor* statistics : {tokens.mean, tokens.rstd}) {
-    expect((statistics != nullptr) == (tokens.mean != nullptr) &&
-               (statistics == nullptr || statistics->numel() == rows),
-           "row statistics must be two values for every token", shape);
+    expect(
+        (statistics != nullptr) == (tokens.mean != nullptr) &&
+            (statistics == nullptr || statistics->numel() == (tokens.each_head ? rows * shape.heads : rows)),
+        "row statistics must be two values for every token, or for every head of it", shape);
   }
 }
 

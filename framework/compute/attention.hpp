@@ -15,10 +15,11 @@ struct Tokens {
   const Tensor* tensor = nullptr;
   std::int64_t row_stride = 0;
   std::int64_t offset = 0;
-  /// For queries and keys that enter as (x - mean) rstd: the statistics of each row, [rows], of the
-  /// type of log_sum_exp; both or neither.
+  /// For queries and keys that enter as (x - mean) rstd: the statistics of each row, [rows], or of each head
+  /// of it, [rows, heads], of the type of log_sum_exp; both or neither.
   const Tensor* mean = nullptr;
   const Tensor* rstd = nullptr;
+  bool each_head = false;
 };
 
 struct AttentionShape {

@@ -70,6 +70,7 @@ struct HeadRows {
   std::size_t stride;
   const A* mean = nullptr;
   const A* rstd = nullptr;
+  std::size_t statistics_stride = 1;
 
   HeadRows(T* rows, std::size_t row_stride) : data(rows), stride(row_stride) {}
   // The rows from `first` on.
@@ -78,8 +79,11 @@ struct HeadRows {
                      static_cast<std::int64_t>(head) * shape.head_dim,
                  static_cast<std::size_t>(tokens.row_stride)) {
     if (tokens.mean == nullptr) return;
-    mean = tokens.mean->data<A>() + first;
-    rstd = tokens.rstd->data<A>() + first;
+    statistics_stride = tokens.each_head ? static_cast<std::size_t>(shape.heads) : 1;
+    const std::size_t at =
+        static_cast<std::size_t>(first) * statistics_stride + (tokens.each_head ? head : 0);
+    mean = tokens.mean->data<A>() + at;
+    rstd = tokens.rstd->data<A>() + at;
   }
   [[nodiscard]] T* row(std::size_t n) const { return data + n * stride; }
 };
@@ -91,9 +95,10 @@ HeadRows<T> entering(const HeadRows<T>& rows, std::size_t count, std::size_t hea
   constexpr std::size_t step = lanes<arithmetic_t<T>>;
   const HeadRows<T> result(memory, head_dim);
   for (std::size_t n = 0; n < count; ++n) {
+    const auto mean = rows.mean[n * rows.statistics_stride];
+    const auto rstd = rows.rstd[n * rows.statistics_stride];
     for (std::size_t d = 0; d < head_dim; d += step) {
-      store_some(result.row(n) + d, (load_some(rows.row(n) + d, head_dim - d) - rows.mean[n]) * rows.rstd[n],
-                 head_dim - d);
+      store_some(result.row(n) + d, (load_some(rows.row(n) + d, head_dim - d) - mean) * rstd, head_dim - d);
     }
   }
   return result;

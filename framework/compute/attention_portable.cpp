@@ -31,11 +31,14 @@ struct Heads {
   std::size_t head_dim;
   const A* mean;
   const A* rstd;
+  std::size_t statistics;  // of a row: one, or one of each head
 
   KOKKOS_INLINE_FUNCTION std::size_t first(std::size_t image) const {
     return offsets == nullptr ? image * tokens : static_cast<std::size_t>(offsets[image]);
   }
-  KOKKOS_INLINE_FUNCTION std::size_t count(std::size_t image) const { return first(image + 1) - first(image); }
+  KOKKOS_INLINE_FUNCTION std::size_t count(std::size_t image) const {
+    return first(image + 1) - first(image);
+  }
   // Of a row of packed images.
   KOKKOS_INLINE_FUNCTION std::size_t image_of(std::size_t row) const {
     if (offsets == nullptr) return row / tokens;
@@ -47,13 +50,14 @@ struct Heads {
     return data + (first(image) + token) * row_stride + head * head_dim;
   }
   KOKKOS_INLINE_FUNCTION Row<T> row(std::size_t image, std::size_t head, std::size_t token) const {
-    const std::size_t n = first(image) + token;
+    const std::size_t n = (first(image) + token) * statistics + head % statistics;
     return {place(image, head, token), mean == nullptr ? A(0) : mean[n], mean == nullptr ? A(1) : rstd[n]};
   }
 };
 
 template <class T>
-Heads<T> resolve(const Tokens& tokens, std::int64_t count, const Tensor& offsets, const AttentionShape& shape) {
+Heads<T> resolve(const Tokens& tokens, std::int64_t count, const Tensor& offsets,
+                 const AttentionShape& shape) {
   using A = arithmetic_t<T>;
   return {tokens.tensor->data<T>() + tokens.offset,
           static_cast<std::size_t>(count),
@@ -61,7 +65,8 @@ Heads<T> resolve(const Tokens& tokens, std::int64_t count, const Tensor& offsets
           static_cast<std::size_t>(tokens.row_stride),
           static_cast<std::size_t>(shape.head_dim),
           tokens.mean == nullptr ? nullptr : tokens.mean->data<A>(),
-          tokens.mean == nullptr ? nullptr : tokens.rstd->data<A>()};
+          tokens.mean == nullptr ? nullptr : tokens.rstd->data<A>(),
+          tokens.each_head ? static_cast<std::size_t>(shape.heads) : 1};
 }
 
 template <class T>

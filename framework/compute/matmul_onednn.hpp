@@ -1,6 +1,11 @@
 #pragma once
 // Invariant: after the first call with some shape, a product costs one hash look-up and oneDNN's execute:
 // primitives and scratch memory are kept per thread.
+//
+// While oneDNN's general driver ("gemm:jit") runs, the stack pointer lies at the start of a buffer in the
+// heap. To call a signal's handler the system saves registers below it: some 3 KiB over whatever lies before
+// that buffer. A thread that multiplies must keep signals that have handlers blocked, or the handlers need a
+// stack of their own (SA_ONSTACK).
 
 #include <cstdint>
 

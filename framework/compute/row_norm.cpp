@@ -53,11 +53,12 @@ void statistics(const RowNormShape& shape, const Rows& rows, const Tensor& mean_
   A* means = mean_out.data<A>();
   A* rstds = rstd_out.data<A>();
   const std::size_t width = static_cast<std::size_t>(shape.width);
+  const std::size_t groups = static_cast<std::size_t>(shape.groups);
   const std::size_t stride = static_cast<std::size_t>(rows.row_stride);
   const A eps = static_cast<A>(shape.eps);
   parallel_rows(
-      shape.rows, KOKKOS_LAMBDA(std::size_t r) {
-        const T* row = x + r * stride;
+      shape.rows * shape.groups, KOKKOS_LAMBDA(std::size_t r) {
+        const T* row = x + r / groups * stride + r % groups * width;
         const A mean =
             row_sum<A>(width, [=](std::size_t i) { return static_cast<A>(row[i]); }) / static_cast<A>(width);
         // Around the mean, in a second pass: the difference of two large sums would cancel.
@@ -80,14 +81,16 @@ void backward(const RowNormShape& shape, const Rows& x_rows, const Tensor& mean_
   const A* means = mean_in.data<A>();
   const A* rstds = rstd_in.data<A>();
   const std::size_t width = static_cast<std::size_t>(shape.width);
+  const std::size_t groups = static_cast<std::size_t>(shape.groups);
   const std::size_t x_stride = static_cast<std::size_t>(x_rows.row_stride);
   const std::size_t dy_stride = static_cast<std::size_t>(dy_rows.row_stride);
   const std::size_t dx_stride = static_cast<std::size_t>(dx_rows.row_stride);
   parallel_rows(
-      shape.rows, KOKKOS_LAMBDA(std::size_t r) {
-        const T* row = x + r * x_stride;
-        const T* gradient = dy + r * dy_stride;
-        T* to = dx + r * dx_stride;
+      shape.rows * shape.groups, KOKKOS_LAMBDA(std::size_t r) {
+        const std::size_t begin = r % groups * width;
+        const T* row = x + r / groups * x_stride + begin;
+        const T* gradient = dy + r / groups * dy_stride + begin;
+        T* to = dx + r / groups * dx_stride + begin;
         const A mean = means[r];
         const A rstd = rstds[r];
         const A mean_gradient =
@@ -109,9 +112,9 @@ void backward(const RowNormShape& shape, const Rows& x_rows, const Tensor& mean_
 }
 
 void expect_statistics(const RowNormShape& shape, const Tensor& values) {
-  if (values.numel() != shape.rows) {
+  if (values.numel() != shape.rows * shape.groups) {
     throw Error("row statistics of shape " + values.shape().to_string() + " do not fit " +
-                std::to_string(shape.rows) + " rows");
+                std::to_string(shape.rows) + " rows of " + std::to_string(shape.groups) + " groups");
   }
 }
 

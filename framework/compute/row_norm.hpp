@@ -19,10 +19,12 @@ struct RowNormShape {
   std::int64_t rows = 0;
   std::int64_t width = 0;
   double eps = 1e-6;
+  /// Stretches of `width` elements side by side in a row, each normalised by itself.
+  std::int64_t groups = 1;
 };
 
-/// Of each row, for LayerNorm without parameters, y = (x - mean) rstd: the mean, and rstd = 1/sqrt(variance +
-/// eps) with the biased variance; [rows], float32 (float64 for float64 rows).
+/// Of each group of each row, for LayerNorm without parameters, y = (x - mean) rstd: the mean, and rstd =
+/// 1/sqrt(variance + eps) with the biased variance; [rows, groups], float32 (float64 for float64 rows).
 void row_statistics(const RowNormShape& shape, const Rows& x, const Tensor& mean, const Tensor& rstd);
 
 /// dx = rstd (dy - mean(dy) - y mean(dy y)), overwritten; dx may be dy's memory.

@@ -9,7 +9,7 @@ ops::AttentionOptions options_of(const AttentionSpec& spec) {
                     " is not a multiple of the head size " + std::to_string(spec.head_dim),
                 {}, "choose a width that head_dim divides");
   }
-  return {spec.qkv_width / spec.head_dim, spec.normalise_qk, spec.norm_eps};
+  return {spec.qkv_width / spec.head_dim, spec.normalise_qk, spec.norm_eps, spec.norm_each_head};
 }
 
 }  // namespace

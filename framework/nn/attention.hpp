@@ -19,7 +19,8 @@ struct AttentionSpec {
   std::int64_t qkv_width = 0;  ///< heads * head_dim; may differ from width in self-attention
   std::int64_t head_dim = 0;
   bool bias = false;
-  bool normalise_qk = true;  ///< joint LayerNorm without parameters over the whole q and k width
+  bool normalise_qk = true;     ///< joint LayerNorm without parameters over the whole q and k width
+  bool norm_each_head = false;  ///< normalise every head by itself instead
   double norm_eps = 1e-6;
   Initializer input = Initializer::normal(0.02);   ///< of the q, k, v weights
   Initializer output = Initializer::normal(0.02);  ///< of the projection back

@@ -18,10 +18,12 @@ using compute::Tokens;
 
 DType statistics_type(DType type) { return type == DType::f64 ? DType::f64 : DType::f32; }
 
-// Mean and reciprocal deviation of every row of a part; undefined where it is used as it is.
+// Mean and reciprocal deviation of every row of a part, or of every head of it; undefined where the part is
+// used as it is.
 struct Statistics {
   Tensor mean;
   Tensor rstd;
+  std::int64_t groups = 1;  // one, or the heads
 };
 
 // One of the packed parts of a projection: `width` columns of every token, from column `column` on.
@@ -33,23 +35,28 @@ struct Part {
   [[nodiscard]] std::int64_t row_stride() const { return tensor.shape()[-1]; }
   [[nodiscard]] Tokens tokens() const {
     const bool plain = !statistics.mean.defined();
-    return {&tensor, row_stride(), column, plain ? nullptr : &statistics.mean,
-            plain ? nullptr : &statistics.rstd};
+    return {&tensor,
+            row_stride(),
+            column,
+            plain ? nullptr : &statistics.mean,
+            plain ? nullptr : &statistics.rstd,
+            statistics.groups > 1};
   }
   [[nodiscard]] Rows rows() const { return {&tensor, row_stride(), column}; }
 };
 
-RowNormShape norm_shape(const Part& part, std::int64_t width, double eps) {
-  return {part.tensor.numel() / part.row_stride(), width, eps};
+RowNormShape norm_shape(const Part& part, std::int64_t width, double eps, std::int64_t groups) {
+  return {part.tensor.numel() / part.row_stride(), width / groups, eps, groups};
 }
 
 // The part with the statistics under which the attention itself normalises it: no normalised copy is made,
 // forward or backward.
-Part normalised(const Part& part, std::int64_t width, double eps) {
-  const RowNormShape shape = norm_shape(part, width, eps);
+Part normalised(const Part& part, std::int64_t width, const AttentionOptions& options) {
+  const std::int64_t groups = options.norm_each_head ? options.heads : 1;
+  const RowNormShape shape = norm_shape(part, width, options.norm_eps, groups);
   const DType type = statistics_type(part.tensor.dtype());
-  Part result{
-      part.tensor, part.column, {Tensor::empty({shape.rows}, type), Tensor::empty({shape.rows}, type)}};
+  const Shape values{shape.rows, groups};
+  Part result{part.tensor, part.column, {Tensor::empty(values, type), Tensor::empty(values, type), groups}};
   if (!result.statistics.mean.is_meta()) {
     compute::row_statistics(shape, part.rows(), result.statistics.mean, result.statistics.rstd);
   }
@@ -81,8 +88,8 @@ std::shared_ptr<Saved> forward(const Part& q, const Part& k, const Part& v, std:
                   .head_dim = head_dim,
                   .scale = 1 / std::sqrt(static_cast<double>(head_dim)),
                   .key_offsets = key_offsets};
-  saved->q = options.normalise_qk ? normalised(q, width, options.norm_eps) : q;
-  saved->k = options.normalise_qk ? normalised(k, width, options.norm_eps) : k;
+  saved->q = options.normalise_qk ? normalised(q, width, options) : q;
+  saved->k = options.normalise_qk ? normalised(k, width, options) : k;
   saved->v = v;
   saved->out = {Tensor::empty({queries[0], queries[1], width}, type), 0};
   saved->log_sum_exp = Tensor::empty({queries[0], options.heads, queries[1]}, statistics_type(type));
@@ -93,9 +100,9 @@ std::shared_ptr<Saved> forward(const Part& q, const Part& k, const Part& v, std:
 
 // From the gradient of the normalised part to that of the part, in place.
 void norm_backward(const Part& part, std::int64_t width, const Part& gradient) {
-  const auto& [mean, rstd] = part.statistics;
+  const auto& [mean, rstd, groups] = part.statistics;
   if (!mean.defined() || gradient.tensor.is_meta()) return;
-  compute::row_norm_backward(norm_shape(part, width, 0), part.rows(), mean, rstd, gradient.rows(),
+  compute::row_norm_backward(norm_shape(part, width, 0, groups), part.rows(), mean, rstd, gradient.rows(),
                              gradient.rows());
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// Invariant: queries and keys may be normalised over their whole width (all heads jointly) before the head
-// split; the projections are used packed, as the linear layers leave them.
+// Invariant: queries and keys may be normalised as they enter the attention; the projections are used packed,
+// as the linear layers leave them.
 
 #include "ops/graph.hpp"
 
@@ -11,6 +11,7 @@ struct AttentionOptions {
   /// LayerNorm without parameters over the full width of q and of k, all heads jointly (MicroDiT).
   bool normalise_qk = false;
   double norm_eps = 1e-6;
+  bool norm_each_head = false;  ///< normalise every head by itself instead
 };
 
 /// Self-attention on packed projections qkv [batch, tokens, 3*width] (q, k, v thirds, each heads x head_dim);

@@ -13,6 +13,7 @@ nn::AttentionSpec attention_spec(const BlockSpec& spec, std::int64_t qkv_width,
           .head_dim = spec.head_dim,
           .bias = spec.bias,
           .normalise_qk = spec.normalise_qk,
+          .norm_each_head = spec.norm_each_head,
           .norm_eps = spec.norm_eps,
           .input = spec.initial.input,
           .output = output};

@@ -25,6 +25,7 @@ struct BlockSpec {
   bool bias = false;            ///< of attention
   bool norm_gain = true;        ///< of the LayerNorms
   bool normalise_qk = true;     ///< in both attentions
+  bool norm_each_head = false;  ///< that head by head, not over all heads jointly
   bool cross_attention = true;  ///< false for a model without captions
   bool cross_norm = true;       ///< a LayerNorm before cross-attention
   double norm_eps = 1e-6;

@@ -20,6 +20,7 @@ class CaptionBlock : public nn::Module {
                     .qkv_width = spec.width,
                     .head_dim = spec.head_dim,
                     .bias = spec.bias,
+                    .norm_each_head = spec.norm_each_head,
                     .norm_eps = spec.norm_eps,
                     .output = nn::Initializer::constant(0)}),
         norm2_(spec.width, true, spec.norm_eps),

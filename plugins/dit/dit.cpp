@@ -31,6 +31,8 @@ std::vector<BlockInitializers> initializers(const Config& config) {
   return all;
 }
 
+bool norm_each_head(const Config& config) { return config.get<std::string>("qk_norm_over") == "each-head"; }
+
 StackSpec plan_of(const Config& config, bool captions) {
   StackSpec plan;
   plan.block = {.width = config.get<std::int64_t>("width"),
@@ -38,6 +40,7 @@ StackSpec plan_of(const Config& config, bool captions) {
                 .bias = config.get<bool>("bias"),
                 .norm_gain = config.get<bool>("norm_gain"),
                 .normalise_qk = config.get<bool>("normalise_qk"),
+                .norm_each_head = norm_each_head(config),
                 .cross_attention = captions,
                 .cross_norm = config.get<bool>("cross_norm"),
                 .norm_eps = config.get<double>("norm_eps")};
@@ -45,7 +48,7 @@ StackSpec plan_of(const Config& config, bool captions) {
   plan.mlp_ratios = ratios(config, "mlp");
   plan.initial = initializers(config);
   plan.experts_every = config.get<std::int64_t>("experts_every");
-  plan.experts_in_last = false;
+  plan.experts_in_last = config.get<bool>("experts_in_last");
   plan.recompute = config.get<bool>("recompute");
   return plan;
 }
@@ -91,6 +94,7 @@ Dit::Dit(const Config& config, const Spec& spec, Assembly& assembly)
                                                              .width = width_,
                                                              .head_dim = config.get<std::int64_t>("head_dim"),
                                                              .bias = config.get<bool>("bias"),
+                                                             .norm_each_head = norm_each_head(config),
                                                              .norm_eps = config.get<double>("norm_eps")});
   auxiliary_ = assembly.make_optional<AuxiliaryConditioner>("auxiliary", {.width = width_});
   const StackSpec plan = plan_of(config, captions_ != nullptr);

@@ -31,15 +31,21 @@ Schema dit_schema() {
       .range(0.01, 16)
       .help("Replaces the ramp: one ratio per block, or a number of ratios that divides the depth.");
   schema.numbers("mlp_ratios", std::vector<double>{}).range(0.01, 64).help("Replaces the ramp likewise.");
-  schema.integer("experts_every", 2)
-      .range(0, 1024)
-      .help("Every n-th block has experts, never the last one; 0 for none.");
+  schema.integer("experts_every", 2).range(0, 1024).help("Every n-th block has experts; 0 for none.");
+  // The paper says every other block; the published model never has experts in its last block, and only
+  // so 1.16 B parameters.
+  schema.boolean("experts_in_last", false).help("Whether the last block may have experts.");
   schema.boolean("bias", false)
       .help("Whether attention and mixer maps have biases (MicroDiT no; DiT, PixArt-alpha yes).");
   schema.boolean("norm_gain", true)
       .help("Whether LayerNorms have a gain (MicroDiT yes; DiT, PixArt-alpha no).");
   schema.boolean("normalise_qk", true)
-      .help("LayerNorm of queries and keys over all heads jointly (MicroDiT yes; DiT, PixArt-alpha no).");
+      .help("LayerNorm of queries and keys, without gain (MicroDiT yes; DiT, PixArt-alpha no).");
+  // The MicroDiT paper says LayerNorm on queries and keys; the published code normalises all heads jointly,
+  // and the published numbers of parameters leave no room for gains.
+  schema.string("qk_norm_over", "all-heads")
+      .choices({"all-heads", "each-head"})
+      .help("What that LayerNorm is taken over: all heads jointly, or every head by itself.");
   schema.boolean("cross_norm", true)
       .help("LayerNorm before cross-attention (MicroDiT yes; PixArt-alpha no).");
   schema.number("norm_eps", 1e-6).range(0, 1).help("Added to variances in every LayerNorm.");

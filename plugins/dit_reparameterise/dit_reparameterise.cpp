@@ -14,8 +14,8 @@ namespace tessera {
 namespace {
 
 /// Settings of the backbone that change what the copied tensors compute.
-constexpr std::array<const char*, 6> shared_settings{"patch",        "head_dim",         "norm_eps",
-                                                     "normalise_qk", "noise_activation", "norm_gain"};
+constexpr std::array<const char*, 7> shared_settings{
+    "patch", "head_dim", "norm_eps", "normalise_qk", "qk_norm_over", "noise_activation", "norm_gain"};
 /// Parts that must come from the DiT, by the beginnings of their names.
 constexpr std::array<const char*, 3> required_parts{"x_embedder.", "t_embedder.", "final_layer.linear."};
 constexpr std::array<const char*, 2> required_parts_of_blocks{".attn.", ".mlp."};

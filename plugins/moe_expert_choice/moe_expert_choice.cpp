@@ -13,31 +13,41 @@
 namespace tessera {
 namespace {
 
-/// The two matrices of every expert, "w1" and "w2".
+/// The matrices of every expert: "w1" and "w2" around GELU; or "w1", "w2" and "w3" of SwiGLU, as in
+/// nn::SwiGlu's dense blocks.
 class ExpertMatrices : public nn::Module {
  public:
-  ExpertMatrices(const Config& config, const FeedForward::Spec& spec)
-      : experts_(config.get<std::int64_t>("experts")),
-        hidden_(nn::round_up(static_cast<std::int64_t>(static_cast<double>(spec.width) * spec.ratio),
-                             config.get<std::int64_t>("multiple_of"))),
-        options_{.learning_rate_factor = config.get<double>("learning_rate_factor"), .expert = true},
-        input_(declare("w1", {experts_, spec.width, hidden_}, spec.input.for_matrix(spec.width, hidden_),
-                       options_)),
-        output_(declare("w2", {experts_, hidden_, spec.width}, spec.output.for_matrix(hidden_, spec.width),
-                        options_)) {}
+  ExpertMatrices(const Config& config, const FeedForward::Spec& spec) {
+    const bool gated = config.get<std::string>("activation") == "swiglu";
+    const auto unit = config.get<std::int64_t>("multiple_of");
+    const auto experts = config.get<std::int64_t>("experts");
+    const std::int64_t hidden =
+        gated ? nn::SwiGlu::hidden_width(spec.width, spec.ratio, unit)
+              : nn::round_up(static_cast<std::int64_t>(static_cast<double>(spec.width) * spec.ratio), unit);
+    const nn::ParameterOptions options{.learning_rate_factor = config.get<double>("learning_rate_factor"),
+                                       .expert = true};
+    const auto matrices = [&](const char* name, std::int64_t in, std::int64_t out,
+                              const nn::Initializer& initial) {
+      return &declare(name, {experts, in, out}, initial.for_matrix(in, out), options);
+    };
+    input_ = matrices("w1", spec.width, hidden, spec.input);
+    if (gated) value_ = matrices("w2", spec.width, hidden, spec.output);
+    output_ = matrices(gated ? "w3" : "w2", hidden, spec.width, spec.output);
+  }
 
   /// picked [experts, tokens, width], and the result likewise.
   [[nodiscard]] ops::Variable forward(const ops::Variable& picked) const {
-    const ops::Variable hidden = ops::gelu_erf(ops::grouped_linear(picked, input_.value()));
-    return ops::grouped_linear(hidden, output_.value());
+    const ops::Variable first = ops::grouped_linear(picked, input_->value());
+    return ops::grouped_linear(value_ == nullptr
+                                   ? ops::gelu_erf(first)
+                                   : ops::swiglu(first, ops::grouped_linear(picked, value_->value())),
+                               output_->value());
   }
 
  private:
-  std::int64_t experts_;
-  std::int64_t hidden_;
-  nn::ParameterOptions options_;
-  nn::Parameter& input_;
-  nn::Parameter& output_;
+  nn::Parameter* input_ = nullptr;   // "w1"
+  nn::Parameter* value_ = nullptr;   // "w2" of SwiGLU
+  nn::Parameter* output_ = nullptr;  // "w2" with GELU, "w3" with SwiGLU
 };
 
 class ExpertChoice : public FeedForward {
@@ -76,6 +86,14 @@ void list(std::vector<Component>& out) {
   schema.number("capacity", 2.0)
       .at_least(0)
       .help("Experts per token on average; k = int(capacity*tokens/experts).");
+  // The paper says SwiGLU in all blocks; the published experts have two matrices and the exact GELU, and only
+  // so the models have their published numbers of parameters.
+  schema.string("activation", "gelu")
+      .choices({"gelu", "swiglu"})
+      .help(
+          "Of an expert: w2 gelu(w1 x), or w3 (silu(w1 x) * (w2 x)) with two thirds of the hidden width, as "
+          "in "
+          "the dense blocks.");
   schema.integer("multiple_of", 256).at_least(1).help("Hidden widths are rounded up to a multiple of this.");
   // The paper halves the experts' rate; the published trainer never does, because it looks for "moe" in
   // parameter names that do not contain it.

@@ -43,6 +43,7 @@ class Mixer : public PatchMixer {
     plan.mlp_ratios.assign(static_cast<std::size_t>(depth), config.get<double>("mlp_ratio"));
     plan.initial.assign(static_cast<std::size_t>(depth), spec.block.initial);
     plan.experts_every = config.get<std::int64_t>("experts_every");
+    plan.experts_in_last = config.get<bool>("experts_in_last");
     plan.recompute = spec.recompute;
     blocks_ = std::make_unique<BlockStack>(plan, *modulation_, assembly);
     if (nn::Module* shared = modulation_->shared_parameters()) add_child("patch_mixer_modulation", *shared);
@@ -91,9 +92,8 @@ void list(std::vector<Component>& out) {
       .help("Feed-forward width as a multiple of the mixer's width.");
   // The paper puts experts into the backbone only; the published model has them in the mixer too, and only
   // so reaches 1.16 B parameters.
-  schema.integer("experts_every", 2)
-      .range(0, 1024)
-      .help("Every n-th block has experts, the last one included; 0 for none.");
+  schema.integer("experts_every", 2).range(0, 1024).help("Every n-th block has experts; 0 for none.");
+  schema.boolean("experts_in_last", true).help("Whether the mixer's last block may have experts.");
   out.push_back(component<PatchMixer>(
       std::move(schema), [](const Config& config, const PatchMixer::Spec& spec, Assembly& assembly) {
         return std::make_unique<Mixer>(config, spec, assembly);

@@ -23,6 +23,8 @@ ConfigTree microdit_configuration(const json& config) {
   tree.set("backbone.qkv_ratios", numbers("qkv_multipliers"));
   tree.set("backbone.mlp_ratios", numbers("ffn_multipliers"));
   tree.set("backbone.experts_every", integer("experts_every_n"));
+  tree.set("backbone.experts_in_last", FieldValue(false));
+  tree.set("backbone.qk_norm_over", name("all-heads"));
   tree.set("backbone.bias", bias);
   tree.set("backbone.norm_eps", number("norm_eps"));
   tree.set("backbone.position_scale", number("pos_interp_scale"));
@@ -33,11 +35,13 @@ ConfigTree microdit_configuration(const json& config) {
     tree.set("patch_mixer.qkv_ratio", number("patch_mixer_qkv_ratio"));
     tree.set("patch_mixer.mlp_ratio", number("patch_mixer_mlp_ratio"));
     tree.set("patch_mixer.experts_every", integer("experts_every_n"));
+    tree.set("patch_mixer.experts_in_last", FieldValue(true));
   }
   tree.set("feed_forward.name", name("swiglu"));
   tree.set("feed_forward.multiple_of", integer("multiple_of"));
   tree.set("feed_forward.bias", bias);
   tree.set("experts.name", name("moe-expert-choice"));
+  tree.set("experts.activation", name("gelu"));
   tree.set("experts.experts", integer("num_experts"));
   tree.set("experts.capacity", number("expert_capacity"));
   tree.set("experts.multiple_of", integer("multiple_of"));

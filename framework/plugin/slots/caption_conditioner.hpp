@@ -16,6 +16,7 @@ class CaptionConditioner : public nn::Module {
     std::int64_t width = 0;  ///< of the backbone
     std::int64_t head_dim = 0;
     bool bias = false;
+    bool norm_each_head = false;  ///< of queries and keys, as the backbone
     double norm_eps = 1e-6;
   };
   struct Output {

@@ -131,34 +131,44 @@ const Implementation implementations[] = {
     {"portable", portable::attention_forward, portable::attention_backward},
 };
 
-// Row statistics of an operand, and the operand as they make it.
+enum class Normalise { no, rows, heads };
+
+// Statistics of an operand's rows, or of their heads, and the operand as they make it.
 struct Norm {
   Tensor mean, rstd;
   Operand entering;
+  bool each_head;
 
-  Norm(const AttentionShape& shape, const Operand& operand, std::uint32_t seed) : entering(operand) {
+  Norm(const AttentionShape& shape, const Operand& operand, std::uint32_t seed, Normalise over)
+      : entering(operand), each_head(over == Normalise::heads) {
     const DType type = operand.tensor.dtype();
     const DType statistics = type == DType::f64 ? DType::f64 : DType::f32;
-    const Shape rows{shape.batch * operand.count};
+    const std::int64_t groups = each_head ? shape.heads : 1;
+    const Shape rows{shape.batch * operand.count * groups};
     mean = random_tensor(rows, statistics, seed);
     rstd = random_tensor(rows, statistics, seed + 1, 0.5, 1.5);
     const std::vector<double> means = to_doubles(mean), rstds = to_doubles(rstd);
     std::vector<double> values = to_doubles(operand.tensor);
     for (std::size_t i = 0; i < values.size(); ++i) {
-      const std::size_t row = i / static_cast<std::size_t>(operand.stride);
-      values[i] = (values[i] - means[row]) * rstds[row];
+      const std::int64_t row = static_cast<std::int64_t>(i) / operand.stride;
+      const std::int64_t column = static_cast<std::int64_t>(i) % operand.stride - operand.offset;
+      if (column < 0 || column >= shape.heads * shape.head_dim) continue;
+      const auto at = static_cast<std::size_t>(row * groups + (each_head ? column / shape.head_dim : 0));
+      values[i] = (values[i] - means[at]) * rstds[at];
     }
     entering.tensor = Tensor::from_host(values, operand.tensor.shape());
   }
   [[nodiscard]] Tokens tokens(const Operand& operand) const {
-    return {&operand.tensor, operand.stride, operand.offset, &mean, &rstd};
+    return {&operand.tensor, operand.stride, operand.offset, &mean, &rstd, each_head};
   }
 };
 
-void check(const AttentionShape& s, DType type, double tolerance, double size = 1, bool normalise = false) {
+void check(const AttentionShape& s, DType type, double tolerance, double size = 1,
+           Normalise over = Normalise::no) {
   const Operand q(s, s.queries, 5, type, 1, size), k(s, s.keys, 2 * s.heads * s.head_dim, type, 2, size),
       v(s, s.keys, 0, type, 3), g(s, s.queries, 1, type, 4);
-  const Norm q_norm(s, q, 9), k_norm(s, k, 11);
+  const Norm q_norm(s, q, 9, over), k_norm(s, k, 11, over);
+  const bool normalise = over != Normalise::no;
   const Expected expected =
       normalise ? reference(s, q_norm.entering, k_norm.entering, v, g) : reference(s, q, k, v, g);
   const Tokens q_tokens = normalise ? q_norm.tokens(q) : q.tokens();
@@ -209,9 +219,11 @@ TEST(Attention, Bfloat16MatchesPlainLoopsOnTheSameRoundedInputs) {
 
 TEST(Attention, NormalisesRowsThatComeWithStatistics) {
   for (const AttentionShape& shape : shapes) {
-    check(shape, DType::f64, 1e-13, 1, true);
-    check(shape, DType::f32, 5e-6, 1, true);
-    check(shape, DType::bf16, 2.5e-2, 1, true);
+    for (const Normalise over : {Normalise::rows, Normalise::heads}) {
+      check(shape, DType::f64, 1e-13, 1, over);
+      check(shape, DType::f32, 5e-6, 1, over);
+      check(shape, DType::bf16, 2.5e-2, 1, over);
+    }
   }
 }
 
@@ -242,8 +254,8 @@ TEST(Attention, PackedKeysEqualOneImageAtATime) {
       const std::vector<Tensor> packed = both(s, q, kv, g);
       for (std::int64_t b = 0; b < 3; ++b) {
         const std::int64_t first = s.first_key(b), end = s.first_key(b + 1);
-        const std::vector<Tensor> alone = both(make(1, 2, 40, end - first, 24), q.slice(b, b + 1),
-                                               kv.slice(first, end), g.slice(b, b + 1));
+        const std::vector<Tensor> alone =
+            both(make(1, 2, 40, end - first, 24), q.slice(b, b + 1), kv.slice(first, end), g.slice(b, b + 1));
         for (std::size_t i = 0; i < 4; ++i) {
           const Tensor part = i < 3 ? packed[i].slice(b, b + 1) : packed[i].slice(first, end);
           test::expect_near(to_doubles(part), to_doubles(alone[i]), tolerance, "result " + std::to_string(i));
@@ -308,6 +320,9 @@ TEST(Attention, RefusesOperandsThatDoNotFit) {
   EXPECT_THROW(attention_forward(s, fits, fits, fits, fits, other), Error);
   EXPECT_THROW(attention_forward(s, {&good, 8, 0, &lse, nullptr}, fits, fits, fits, lse), Error);
   EXPECT_THROW(attention_forward(s, {&good, 8, 0, &lse, &good}, fits, fits, fits, lse), Error);
+  const AttentionShape two = make(1, 2, 4, 4, 4);
+  const Tensor two_lse = Tensor::zeros({1, 2, 4}, DType::f32);
+  EXPECT_THROW(attention_forward(two, {&good, 8, 0, &lse, &lse, true}, fits, fits, fits, two_lse), Error);
   AttentionShape empty = s;
   empty.keys = 0;
   EXPECT_THROW(attention_forward(empty, fits, fits, fits, fits, lse), Error);

@@ -68,6 +68,30 @@ TEST(RowNorm, MatchesPlainLoops) {
   }
 }
 
+TEST(RowNorm, GroupsOfARowAreRowsOfTheirOwn) {
+  const Tensor x = random_tensor({5, 40}, DType::f64, 1), dy = random_tensor({5, 40}, DType::f64, 2);
+  const Tensor mean = Tensor::empty({5, 3}, DType::f64), rstd = Tensor::empty({5, 3}, DType::f64),
+               dx = Tensor::zeros({5, 36}, DType::f64);
+  const RowNormShape grouped{5, 12, 1e-6, 3};
+  row_statistics(grouped, {&x, 40, 2}, mean, rstd);
+  row_norm_backward(grouped, {&x, 40, 2}, mean, rstd, {&dy, 40, 1}, {&dx, 36, 0});
+  for (std::int64_t group = 0; group < 3; ++group) {
+    const Tensor one_mean = Tensor::empty({5}, DType::f64), one_rstd = Tensor::empty({5}, DType::f64),
+                 one_dx = Tensor::zeros({5, 12}, DType::f64);
+    row_statistics({5, 12, 1e-6}, {&x, 40, 2 + 12 * group}, one_mean, one_rstd);
+    row_norm_backward({5, 12, 1e-6}, {&x, 40, 2 + 12 * group}, one_mean, one_rstd, {&dy, 40, 1 + 12 * group},
+                      {&one_dx, 12, 0});
+    for (std::int64_t row = 0; row < 5; ++row) {
+      EXPECT_EQ(mean.data<double>()[row * 3 + group], one_mean.data<double>()[row]);
+      EXPECT_EQ(rstd.data<double>()[row * 3 + group], one_rstd.data<double>()[row]);
+      for (std::int64_t i = 0; i < 12; ++i) {
+        EXPECT_EQ(dx.data<double>()[row * 36 + group * 12 + i], one_dx.data<double>()[row * 12 + i]);
+      }
+    }
+  }
+  EXPECT_THROW(row_statistics(grouped, {&x, 40, 2}, Tensor::empty({5}, DType::f64), rstd), Error);
+}
+
 TEST(RowNorm, ConstantRowsHaveNoDeviation) {
   const Tensor x = Tensor::empty({1, 64}, DType::f32);
   for (int i = 0; i < 64; ++i) x.data<float>()[i] = 7;

@@ -24,9 +24,9 @@ std::filesystem::path configs() {
   return here.parent_path().parent_path().parent_path().parent_path() / "configs";
 }
 
-train::RunConfig configuration(const std::string& name) {
-  return train::RunConfig::resolve(ConfigTree::load({configs() / name}));
-}
+ConfigTree tree_of(const std::string& name) { return ConfigTree::load({configs() / name}); }
+
+train::RunConfig configuration(const std::string& name) { return train::RunConfig::resolve(tree_of(name)); }
 
 std::int64_t count(const Plan& plan, const std::string& part) {
   for (const ParameterPart& other : plan.models.at(0).parameters.parts) {
@@ -149,6 +149,30 @@ TEST(Plan, pixart_has_the_rows_of_its_table) {
     EXPECT_EQ(static_cast<double>(stage.settings->steps) * static_cast<double>(stage.settings->batch),
               rows[i].pictures);
   }
+}
+
+TEST(Plan, choices_on_which_paper_and_code_differ_change_the_parameters_as_counted_by_hand) {
+  const auto total = [](const std::string& name, const std::vector<std::string>& settings) {
+    ConfigTree tree = tree_of(name);
+    for (const std::string& setting : settings) tree.set(setting);
+    return make_plan(registry(), train::RunConfig::resolve(tree), 8).models.at(0).parameters;
+  };
+  // Three matrices of two thirds of the width, each rounded up to 256.
+  const ParameterPlan gated = total("microdit/xl-2.toml", {"model.experts.activation=swiglu"});
+  EXPECT_EQ(gated.total, 1190608144);
+  EXPECT_EQ(gated.experts, 629145600);
+  EXPECT_EQ(total("microdit/tiny-2.toml", {"model.experts.activation=swiglu"}).total, 203838480);
+  // The last block: 8 experts of 1024 x 4096 and back, and their gate, for SwiGLU of 1024 x 2816.
+  EXPECT_EQ(total("microdit/xl-2.toml", {"model.backbone.experts_in_last=true"}).total,
+            1165442320 + 8 * 2 * 1024 * 4096 + 8 * 1024 - 3 * 1024 * 2816);
+  // Three mixer blocks: SwiGLU of 768 x 2048 for 8 experts of 768 x 3072 and back, and their gate.
+  EXPECT_EQ(total("microdit/xl-2.toml", {"model.patch_mixer.experts_every=0"}).total,
+            1165442320 - 3 * (8 * 2 * 768 * 3072 + 8 * 768 - 3 * 768 * 2048));
+  EXPECT_EQ(total("microdit/xl-2.toml", {"model.patch_mixer.experts_in_last=false"}).total,
+            1165442320 - (8 * 2 * 768 * 3072 + 8 * 768 - 3 * 768 * 2048));
+  EXPECT_EQ(total("microdit/xl-2.toml", {"codec.channels=16"}).total,
+            1165540672);  // published (recipes M.A.8)
+  EXPECT_EQ(total("microdit/xl-2.toml", {"model.backbone.qk_norm_over=each-head"}).total, 1165442320);
 }
 
 TEST(Plan, memory_follows_the_precision_and_the_batch) {

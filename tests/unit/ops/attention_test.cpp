@@ -17,21 +17,24 @@ namespace {
 using test::random_tensor;
 using test::to_doubles;
 
-AttentionOptions options(std::int64_t heads, bool normalise) { return {heads, normalise, 1e-6}; }
+AttentionOptions options(std::int64_t heads, bool normalise, bool each_head = false) {
+  return {heads, normalise, 1e-6, each_head};
+}
 
 // q [B, N, w], k and v [B, M, w] -> [B, N, w], written as the formula reads.
 std::vector<double> plain_attention(std::vector<double> q, std::vector<double> k,
                                     const std::vector<double>& v, std::size_t batch, std::size_t tokens,
-                                    std::size_t context, std::size_t heads, std::size_t width,
-                                    bool normalise) {
-  const auto norm = [&](std::vector<double>& x) {
-    for (std::size_t row = 0; row < x.size(); row += width) {
+                                    std::size_t context, std::size_t heads, std::size_t width, bool normalise,
+                                    bool each_head = false) {
+  const std::size_t group = each_head ? width / heads : width;
+  const auto norm = [group](std::vector<double>& x) {
+    for (std::size_t row = 0; row < x.size(); row += group) {
       double mean = 0, variance = 0;
-      for (std::size_t i = 0; i < width; ++i) mean += x[row + i] / static_cast<double>(width);
-      for (std::size_t i = 0; i < width; ++i) {
-        variance += (x[row + i] - mean) * (x[row + i] - mean) / static_cast<double>(width);
+      for (std::size_t i = 0; i < group; ++i) mean += x[row + i] / static_cast<double>(group);
+      for (std::size_t i = 0; i < group; ++i) {
+        variance += (x[row + i] - mean) * (x[row + i] - mean) / static_cast<double>(group);
       }
-      for (std::size_t i = 0; i < width; ++i) x[row + i] = (x[row + i] - mean) / std::sqrt(variance + 1e-6);
+      for (std::size_t i = 0; i < group; ++i) x[row + i] = (x[row + i] - mean) / std::sqrt(variance + 1e-6);
     }
   };
   if (normalise) {
@@ -121,9 +124,10 @@ TEST(CrossAttention, PackedContextsEqualOneImageAtATime) {
         const std::int64_t count = offsets[b + 1] - offsets[b];
         const Tensor own = kv.slice(offsets[b], offsets[b + 1]);
         const auto image = static_cast<std::int64_t>(b);
-        const std::vector<double> expected = plain_attention(
-            to_doubles(q.slice(image, image + 1)), columns(own.view({1, count, 128}), 0, 64),
-            columns(own.view({1, count, 128}), 64, 64), 1, 10, static_cast<std::size_t>(count), 2, 64, normalise);
+        const std::vector<double> expected =
+            plain_attention(to_doubles(q.slice(image, image + 1)), columns(own.view({1, count, 128}), 0, 64),
+                            columns(own.view({1, count, 128}), 64, 64), 1, 10,
+                            static_cast<std::size_t>(count), 2, 64, normalise);
         const auto first = y.begin() + static_cast<std::ptrdiff_t>(b * 640);
         test::expect_near({first, first + 640}, expected, tolerance, name_of(type));
       }
@@ -141,10 +145,33 @@ TEST(CrossAttention, GradientsOfPackedContextsMatchFiniteDifferences) {
   }
 }
 
+TEST(Attention, EveryHeadMayBeNormalisedByItself) {
+  for (const auto& [type, tolerance] : precisions) {
+    const Tensor qkv = random_tensor({3, 21, 3 * 48}, type, 1);
+    test::expect_near(to_doubles(self_attention(Variable(qkv), options(4, true, true)).value()),
+                      plain_attention(columns(qkv, 0, 48), columns(qkv, 48, 48), columns(qkv, 96, 48), 3, 21,
+                                      21, 4, 48, true, true),
+                      tolerance, name_of(type));
+    const Tensor q = random_tensor({2, 10, 64}, type, 1), kv = random_tensor({2, 77, 128}, type, 2);
+    test::expect_near(
+        to_doubles(cross_attention(Variable(q), Variable(kv), {}, options(2, true, true)).value()),
+        plain_attention(to_doubles(q), columns(kv, 0, 64), columns(kv, 64, 64), 2, 10, 77, 2, 64, true, true),
+        tolerance, name_of(type));
+  }
+  test::expect_gradients(
+      [&](const std::vector<Variable>& x) { return self_attention(x[0], options(3, true, true)); },
+      {random_tensor({2, 7, 3 * 24}, DType::f64, 3)});
+  test::expect_gradients(
+      [&](const std::vector<Variable>& x) {
+        return cross_attention(x[0], x[1], {0, 4, 5, 11}, options(3, true, true));
+      },
+      {random_tensor({3, 5, 24}, DType::f64, 4), random_tensor({11, 48}, DType::f64, 5)});
+}
+
 TEST(CrossAttention, RefusesOffsetsThatDoNotFit) {
   const Variable q(random_tensor({2, 3, 16}, DType::f32, 1)), kv(random_tensor({6, 32}, DType::f32, 2));
-  for (const std::vector<std::int64_t>& offsets : std::vector<std::vector<std::int64_t>>{
-           {0, 6}, {0, 2, 5}, {1, 2, 6}, {0, 0, 6}, {0, 7, 6}}) {
+  for (const std::vector<std::int64_t>& offsets :
+       std::vector<std::vector<std::int64_t>>{{0, 6}, {0, 2, 5}, {1, 2, 6}, {0, 0, 6}, {0, 7, 6}}) {
     EXPECT_THROW((void)cross_attention(q, kv, offsets, options(2, false)), Error);
   }
 }
