@@ -22,6 +22,7 @@ struct DatasetExpectation {
   std::optional<std::string> codec_config;
   std::optional<std::string> text_encoder;
   std::optional<std::string> text_encoder_config;
+  std::optional<std::string> control;  ///< what made the control maps
   std::optional<std::uint32_t> channels;
   std::optional<std::int64_t> resolution;
   std::optional<std::uint32_t> caption_length;

@@ -20,12 +20,14 @@ RandomStream stream_of(const LoaderConfig& config, Purpose purpose, std::uint64_
                                 .step = step});
 }
 
-// In place: [2, C, h, w] (mean, standard deviation) to one draw [C, h, w] in its first half.
-void draw_from_posterior(const RandomStream& stream, std::uint64_t position, std::vector<float>& values) {
+// In place: [2, C, h, w] (mean, standard deviation) to one draw [C, h, w] in its first half. The first
+// element's number tells apart the draws of one position.
+void draw_from_posterior(const RandomStream& stream, std::uint64_t position, std::uint64_t first,
+                         std::vector<float>& values) {
   const std::size_t count = values.size() / 2;
   thread_local std::vector<float> noise;
   noise.resize(count);
-  fill_normal(stream, position, 0, noise.data(), count);
+  fill_normal(stream, position, first, noise.data(), count);
   for (std::size_t i = 0; i < count; ++i) values[i] += values[count + i] * noise[i];
 }
 
@@ -42,6 +44,10 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset, const LoaderConfig& confi
     throw Error(
         "rank " + std::to_string(config_.rank) + " of " + std::to_string(config_.ranks) + " does not exist.",
         "data loader", "Number the ranks from 0.");
+  }
+  if (config_.controls && dataset_->header().control.empty()) {
+    throw Error("the data has no control maps.", dataset_->layout(0).path,
+                "Build it with `tessera data build ... --control NAME`.");
   }
   resolution_ = dataset_->resolution_index(config_.resolution);
   parts_ = parts();
@@ -177,6 +183,7 @@ void Loader::fill(HostBatch& batch, std::uint64_t task, std::vector<DataOrder>& 
   batch.caption_width = header.caption_width;
   const std::size_t features = std::size_t{header.caption_length} * header.caption_width;
   batch.latents.resize(n * header.channels * part.grid.height * part.grid.width);
+  batch.controls.resize(config_.controls ? batch.latents.size() : 0);
   batch.captions.resize(config_.half_captions ? 0 : n * features);
   batch.half_captions.resize(config_.half_captions ? n * features : 0);
   for (auto* list : {&batch.len_real, &batch.group, &batch.subgroup, &batch.width, &batch.height})
@@ -199,18 +206,27 @@ void Loader::fill_sample(HostBatch& batch, std::size_t i) const {
   batch.subgroup[i] = info.subgroup;
   batch.width[i] = info.width;
   batch.height[i] = info.height;
-  const std::size_t values = batch.latents.size() / batch.samples;
-  float* latent = batch.latents.data() + i * values;
-  if (dataset_->header().latent == LatentKind::sample) {
-    shard->read_latent(draw.record, resolution_, latent, config_.verify);
-  } else {
-    thread_local std::vector<float> posterior;
-    posterior.resize(2 * values);
-    shard->read_latent(draw.record, resolution_, posterior.data(), config_.verify);
-    draw_from_posterior(stream_of(config_, Purpose::latent, batch.step), batch.position + i, posterior);
-    std::copy_n(posterior.data(), values, latent);
-  }
+  fill_latent(batch, i, *shard, false, batch.latents);
+  if (config_.controls) fill_latent(batch, i, *shard, true, batch.controls);
   fill_caption(batch, i, *shard);
+}
+
+void Loader::fill_latent(const HostBatch& batch, std::size_t i, const ShardReader& shard, bool control,
+                         std::vector<float>& all) const {
+  const std::size_t values = all.size() / batch.samples;
+  float* const to = all.data() + i * values;
+  const auto read = [&](float* memory) {
+    const std::uint64_t record = batch.draws[i].record;
+    control ? shard.read_control(record, resolution_, memory, config_.verify)
+            : shard.read_latent(record, resolution_, memory, config_.verify);
+  };
+  if (dataset_->header().latent == LatentKind::sample) return read(to);
+  thread_local std::vector<float> posterior;
+  posterior.resize(2 * values);
+  read(posterior.data());
+  draw_from_posterior(stream_of(config_, Purpose::latent, batch.step), batch.position + i,
+                      control ? std::uint64_t{1} << 32 : 0, posterior);
+  std::copy_n(posterior.data(), values, to);
 }
 
 void Loader::fill_caption(HostBatch& batch, std::size_t i, const ShardReader& shard) const {

@@ -45,6 +45,7 @@ struct LoaderConfig {
   std::vector<EarlierSteps> earlier{};
   std::uint32_t downsampling = 1;  ///< picture pixels per latent element along a side (Codec::downsampling)
   double caption_drop = 0;         ///< probability that a sample's drop flag is set
+  bool controls = false;           ///< read the control maps too (HostBatch::controls)
   bool half_captions = false;      ///< leave caption features in float16 (HostBatch::half_captions)
   bool verify = true;              ///< check each record's checksum
   std::uint32_t window_shards = 16;
@@ -67,6 +68,7 @@ struct HostBatch {
   std::uint32_t caption_length = 0;
   std::uint32_t caption_width = 0;
   std::vector<float> latents;                 ///< [n, C, h, w]
+  std::vector<float> controls;                ///< [n, C, h, w], or empty: latents of the control maps
   std::vector<float> captions;                ///< [n, L, Dt], or empty
   std::vector<std::uint16_t> half_captions;   ///< [n, L, Dt] float16 bits, or empty
   std::vector<std::int32_t> len_real;         ///< [n]
@@ -111,6 +113,9 @@ class Loader {
   void work();
   void fill(HostBatch& batch, std::uint64_t task, std::vector<DataOrder>& orders) const;
   void fill_sample(HostBatch& batch, std::size_t i) const;
+  /// Sample i of `all`, the batch's latents or those of its control maps.
+  void fill_latent(const HostBatch& batch, std::size_t i, const ShardReader& shard, bool control,
+                   std::vector<float>& all) const;
   void fill_caption(HostBatch& batch, std::size_t i, const ShardReader& shard) const;
 
   std::shared_ptr<const Dataset> dataset_;

@@ -64,6 +64,10 @@ double GradientStep::micro_step(const data::HostBatch& batch, const RandomKey& k
 Condition GradientStep::condition_of(const data::HostBatch& batch) {
   Condition condition;
   if (components_.backbone().captions() != nullptr) condition.captions = captions_of(batch);
+  if (components_.reads_control()) {
+    condition.control = ops::converted(Tensor::from_host(batch.controls, latent_shape(batch)),
+                                       model_.store().precision().residual);
+  }
   PictureFacts& facts = condition.facts;
   facts.height.assign(batch.height.begin(), batch.height.end());
   facts.width.assign(batch.width.begin(), batch.width.end());

@@ -10,8 +10,9 @@ namespace tessera::train {
 namespace {
 
 const std::vector<std::string>& known_tables() {
-  static const std::vector<std::string> names{"run",   "data",  "optimizer", "start",   "stage",
-                                              "codec", "model", "objective", "sampler", "text_encoder"};
+  static const std::vector<std::string> names{"run",       "data",    "optimizer",   "start",
+                                              "stage",     "codec",   "control",     "model",
+                                              "objective", "sampler", "text_encoder"};
   return names;
 }
 
@@ -60,7 +61,8 @@ RunSettings run_settings(const Config& config) {
   run.sample = {.prompts = config.get<std::vector<std::string>>("sample_prompts"),
                 .seed = static_cast<std::uint64_t>(config.get<std::int64_t>("sample_seed")),
                 .guidance = config.get<double>("sample_guidance"),
-                .steps = config.get<std::int64_t>("sample_steps")};
+                .steps = config.get<std::int64_t>("sample_steps"),
+                .controls = config.get<std::vector<std::string>>("sample_controls")};
   return run;
 }
 
@@ -250,7 +252,9 @@ void RunConfig::check_model_tables(std::span<const ConfigTree> made) const {
 ConfigTree RunConfig::resolved(std::span<const ConfigTree> made) const {
   check_model_tables(made);
   ConfigTree result;
-  for (const char* key : {"codec", "text_encoder"}) result.insert(key, made.front().table(key));
+  for (const char* key : {"codec", "text_encoder", "control"}) {
+    if (made.front().has(key)) result.insert(key, made.front().table(key));
+  }
   // What a stage does not override is the run's, and the same in every stage that makes it.
   for (std::size_t i = 0; i < stages.size(); ++i) {
     for (const std::string& path : component_tables(made[i])) {

@@ -1,7 +1,7 @@
 #pragma once
 // Invariant: a RunConfig comes from a checked configuration: every key known, of the right type and range,
-// and values that must fit together do. The tables of components ([codec], [text_encoder], [model.*],
-// [objective], [sampler], hand-overs) are checked when the components are built.
+// and values that must fit together do. The tables of components ([codec], [text_encoder], [control],
+// [model.*], [objective], [sampler], hand-overs) are checked when the components are built.
 
 #include <cstdint>
 #include <optional>
@@ -26,6 +26,8 @@ struct SampleSettings {
   std::uint64_t seed = 0;
   double guidance = 5;
   std::int64_t steps = 0;  ///< 0: the sampler's default
+  /// Picture files whose control maps they follow, prompt by prompt in turn.
+  std::vector<std::string> controls{};
   /// Height / width of the pictures, prompt by prompt in turn; empty: squares.
   std::vector<double> aspects{};
 };

@@ -28,6 +28,11 @@ const Schema& run_schema() {
             "as they are.");
     s.integer("sample_every", 0).at_least(0).unit("steps").help("Between two sample grids; 0 makes none.");
     s.strings("sample_prompts", {}).help("Prompts of the sample grids, one tile each.");
+    s.strings("sample_controls", {})
+        .help(
+            "Pictures whose control maps the sample pictures follow, prompt by prompt in turn; for models "
+            "with "
+            "an adapter that reads such maps.");
     s.integer("sample_seed", 0).at_least(0).help("Seed of the sample grids' noise.");
     s.number("sample_guidance", 5).at_least(0).help("Classifier-free guidance of the sample grids.");
     s.integer("sample_steps", 0).at_least(0).help("Of the sampler; 0 takes its own default.");

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "data/aspect_buckets.hpp"
+#include "io/image_file.hpp"
 
 namespace tessera::train {
 namespace {
@@ -41,11 +42,12 @@ data::Grid grid_of_all(const data::Dataset& dataset, std::size_t resolution, con
 /// What the stages `users` need of their data.
 data::DatasetExpectation expectation(std::span<const RunComponents> stages,
                                      std::span<const std::size_t> users) {
-  const RunComponents& any = stages.front();  // codec and text encoder are those of the run
+  const RunComponents& any = stages.front();  // codec, text encoder and control map are those of the run
   data::DatasetExpectation expected;
   expected.codec = any.codec().identity();
   expected.channels = static_cast<std::uint32_t>(any.codec().channels());
   for (const std::size_t user : users) {
+    if (stages[user].reads_control()) expected.control = any.control()->identity();
     const CaptionConditioner* captions = stages[user].backbone().captions();
     if (captions == nullptr) continue;  // a data set of classes alone has no captions to check
     expected.text_encoder = any.text_encoder().identity();
@@ -95,6 +97,11 @@ void check_samples(const StageSettings& stage, const RunComponents& components, 
                 where,
                 "Choose a multiple of " + std::to_string(unit) + " as resolution, or no sample_prompts.");
   }
+  if (!stage.sample.controls.empty() && !components.reads_control()) {
+    throw Error("the model reads no control maps, but there are sample_controls.", where,
+                "Remove sample_controls from [run], or add an adapter that reads such maps.");
+  }
+  for (const std::string& file : stage.sample.controls) (void)io::read_image_size(file);
   const AuxiliaryConditioner* auxiliary = components.backbone().auxiliary();
   if (auxiliary == nullptr || auxiliary->classes() == 0) return;
   for (const std::string& prompt : stage.sample.prompts) {

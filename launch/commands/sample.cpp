@@ -16,6 +16,7 @@
 #include "data/aspect_buckets.hpp"
 #include "generate/generator.hpp"
 #include "io/file.hpp"
+#include "io/image_file.hpp"
 #include "io/png.hpp"
 #include "launch/command.hpp"
 #include "launch/model_files.hpp"
@@ -75,6 +76,19 @@ AdapterChoice model_of(const Arguments& arguments) {
   return {{},
           checkpoint_file(arguments.text("--checkpoint")),
           weights_of(arguments, "sample", checkpoint::Weights::preferred)};
+}
+
+/// --control and --control-map.
+void add_controls(const Arguments& arguments, const RunComponents& components, generate::Request& request) {
+  if (arguments.has("--control-map") && !arguments.has("--control")) {
+    throw usage_error("--control-map is about the pictures of --control", "sample", "add --control FILE.");
+  }
+  for (const std::string& file : arguments.texts("--control"))
+    request.controls.push_back(io::read_image(file));
+  request.controls_are_maps = arguments.has("--control-map");
+  if (components.reads_control() && request.controls.empty()) {
+    log_warning("Without --control FILE the model draws as it did before its ControlNet was trained.");
+  }
 }
 
 /// "003-1-purple-heart.png"
@@ -148,6 +162,7 @@ ExitCode run(const Arguments& arguments, const comm::Communicator& world) {
   request.guidance = arguments.number("--guidance", request.guidance, 0, 1000);
   request.steps = static_cast<int>(arguments.integer("--steps", request.steps, 1, 10000));
   request.batch = arguments.integer("--batch", request.batch, 1, 65536);
+  add_controls(arguments, generator.components(), request);
   const std::string grid = arguments.text("--out", "samples.png");
   if (world.rank() == 0) {
     io::make_folders(io::folder_of(grid));  // before the work, should it fail
@@ -178,6 +193,11 @@ Command sample_command() {
        "What to draw; several may follow (default: the sample prompts of the run)."},
       {"--prompts", Option::Takes::each, "FILE", "More prompts, one a line."},
       {"--per-prompt", Option::Takes::one, "N", "Pictures of each prompt (default 1)."},
+      {"--control", Option::Takes::several, "FILE",
+       "Pictures to follow, taken by the prompts in turn: their control maps (edges, for example) are made "
+       "as "
+       "those of the training data were. For models with a ControlNet."},
+      {"--control-map", Option::Takes::nothing, "", "The pictures of --control are control maps already."},
       {"--sampler", Option::Takes::one, "NAME",
        "Another sampler than the run's, with its own defaults; `tessera plugins` lists them."},
       {"--set", Option::Takes::each, "KEY=VALUE",
@@ -206,6 +226,8 @@ Command sample_command() {
       {"mpirun -n 2 tessera sample --checkpoint runs/quickstart --prompts prompts.txt --per-prompt 4 --seed "
        "7",
        "Two ranks draw four pictures of every line."},
+      {"tessera sample --adapter edges.h5 --control photo.png --prompt \"red heart\" \"blue heart\"",
+       "Two pictures with the edges of a photo."},
       {"tessera sample --checkpoint runs/quickstart --sampler dpm-solver++ --steps 15",
        "The run's own prompts with fewer network calls."},
   };

@@ -206,6 +206,7 @@ inline void make_toy_data(const std::string& folder, bool buckets = false,
   header.resolutions = {16, 32};
   header.caption_length = static_cast<std::uint32_t>(components.text_encoder().length());
   header.caption_width = static_cast<std::uint32_t>(components.text_encoder().width());
+  header.control = "canny low=100 high=200";  // for runs that read them
   header.groups = {"low", "middle", "high"};
   header.subgroups = {"naught", "one", "two"};
   const std::vector<data::AspectBucket> shapes = data::aspect_buckets(header.resolutions, 4);
@@ -235,6 +236,10 @@ inline void make_toy_data(const std::string& folder, bool buckets = false,
           const float colour = normal(stream, number, e / pixels);
           latent.values[e] = colour + 0.1F * latent.values[e];
         }
+        // Somewhat like edges: -1 or 1, in places that belong to the picture.
+        data::Record::Latent control = latent;
+        for (float& value : control.values) value = value > 0 ? 1.0F : -1.0F;
+        record.controls.push_back(std::move(control));
         record.latents.push_back(std::move(latent));
       }
       const std::string text = "picture number " + std::to_string(number);
