@@ -146,7 +146,14 @@ std::vector<std::string> find_shards(const std::vector<std::string>& paths) {
 Dataset::Dataset(const std::vector<std::string>& paths, const DatasetExpectation& expected,
                  std::size_t open_shards)
     : open_limit_(std::max<std::size_t>(open_shards, 1)) {
-  for (const std::string& path : find_shards(paths)) {
+  std::vector<std::string> files;
+  for (const std::string& path : paths) {
+    const std::vector<std::string> found = find_shards({path});
+    shards_by_path_.push_back(found.size());
+    files.insert(files.end(), found.begin(), found.end());
+  }
+  if (files.empty()) files = find_shards({});  // says that there are none
+  for (const std::string& path : files) {
     ShardInfo info = inspect_shard(path);
     if (header_) {
       check_same(*header_, layouts_.front().path, info.header, path);

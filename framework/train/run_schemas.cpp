@@ -61,6 +61,22 @@ const Schema& data_schema() {
   return schema;
 }
 
+const Schema& mix_schema() {
+  static const Schema schema = [] {
+    Schema s("mix", "Further data that every batch has a share of");
+    s.strings("path").help("Folders of shards, or shards: one text or a list.");
+    s.number("share").range(1e-6, 0.999999).help("Part of every batch; what all leave is of [data] path.");
+    s.number("weight", 1)
+        .at_least(0)
+        .help(
+            "Of its pictures' losses; those of [data] path have 1. A step's loss is the sum of weight x loss "
+            "over "
+            "its pictures, divided by their number.");
+    return s;
+  }();
+  return schema;
+}
+
 const Schema& optimizer_schema() {
   static const Schema schema = [] {
     Schema s("optimizer", "AdamW");

@@ -107,6 +107,13 @@ std::string file_name(const generate::Picture& picture) {
   return name + ".png";
 }
 
+/// Quoted as RFC 4180 has it.
+std::string csv_field(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + "\"";
+}
+
 void write(const Arguments& arguments, const std::string& grid,
            const std::vector<generate::Picture>& pictures) {
   io::write_png(grid, generate::grid_of(pictures));
@@ -114,10 +121,13 @@ void write(const Arguments& arguments, const std::string& grid,
   if (arguments.has("--singles")) {
     const std::string folder = arguments.text("--singles");
     io::make_folders(folder);
+    std::string captions = "image,caption\n";
     for (const generate::Picture& picture : pictures) {
       io::write_png(fs::path(folder) / file_name(picture), picture.image);
+      captions += file_name(picture) + "," + csv_field(picture.prompt) + "\n";
     }
-    std::cout << "single files: " << folder << "\n";
+    io::replace_file((fs::path(folder) / "captions.csv").string(), captions);
+    std::cout << "single files: " << folder << ", with captions.csv for `tessera data build folder`\n";
   }
 }
 
@@ -217,7 +227,10 @@ Command sample_command() {
       {"--precision", Option::Takes::one, "TYPE", "float32, bfloat16 or float64 (default: the run's)."},
       {"--batch", Option::Takes::one, "N", "Pictures at a time on each rank (default 8)."},
       {"--out", Option::Takes::one, "FILE", "The grid of all pictures, PNG (default samples.png)."},
-      {"--singles", Option::Takes::one, "DIR", "Also write every picture to a file of its own."},
+      {"--singles", Option::Takes::one, "DIR",
+       "Also write every picture to a file of its own, with the prompts in captions.csv: a folder for "
+       "`tessera data "
+       "build folder`."},
   };
   table.examples = {
       {"tessera sample --checkpoint runs/quickstart --prompt \"purple heart\" \"green circle\" --out "

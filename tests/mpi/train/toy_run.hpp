@@ -194,8 +194,9 @@ inline ConfigTree bucketed(ConfigTree tree) {
 /// Three shards of 11, 6 and 2 pictures, each of one colour with some noise: there is something to learn.
 /// @param buckets  wide, square and tall ones in turn, in the buckets nearest to 2:1, 1:1 and 1:2; else
 /// squares. @param settings  of the codec and the text encoder, where they are not those of the toy run.
+/// @param seed  of the pictures
 inline void make_toy_data(const std::string& folder, bool buckets = false,
-                          const std::vector<std::string>& settings = {}) {
+                          const std::vector<std::string>& settings = {}, std::uint64_t seed = 1) {
   ConfigTree tree = toy_configuration(folder, "float32");
   for (const std::string& setting : settings) tree.set(setting);
   RunComponents components(registry(), tree);
@@ -211,7 +212,7 @@ inline void make_toy_data(const std::string& folder, bool buckets = false,
   header.subgroups = {"naught", "one", "two"};
   const std::vector<data::AspectBucket> shapes = data::aspect_buckets(header.resolutions, 4);
   io::make_folders(folder);
-  const RandomStream stream(RandomKey{.seed = 1, .purpose = Purpose::test});
+  const RandomStream stream(RandomKey{.seed = seed, .purpose = Purpose::test});
   std::uint64_t number = 0;
   for (const auto& [shard, records] : {std::pair<std::size_t, int>{0, 11}, {1, 6}, {2, 2}}) {
     data::ShardWriter writer(folder + "/" + data::shard_name(shard, 3), header);

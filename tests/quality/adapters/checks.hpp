@@ -6,6 +6,7 @@
 namespace tessera::quality {
 
 [[nodiscard]] launch::Command control_check();
+[[nodiscard]] launch::Command subject_check();
 [[nodiscard]] launch::Command self_test_check();
 
 }  // namespace tessera::quality

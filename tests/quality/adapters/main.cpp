@@ -16,7 +16,8 @@ using namespace tessera;
 using namespace tessera::launch;
 
 int run(std::vector<std::string> words) {
-  const std::vector<Command> commands{quality::control_check(), quality::self_test_check()};
+  const std::vector<Command> commands{quality::control_check(), quality::subject_check(),
+                                      quality::self_test_check()};
   const std::string name = words.empty() ? "--help" : words.front();
   for (const Command& command : commands) {
     if (command.table.name != name) continue;
