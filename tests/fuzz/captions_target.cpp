@@ -35,7 +35,7 @@ std::optional<std::vector<datasets::folder::Row>> rows_of(std::string_view text,
   using namespace datasets::folder;
   std::vector<Row> rows;
   try {
-    CaptionsReader reader(RecordText(text, "fuzz.csv", chunk));
+    CaptionsReader reader(datasets::RecordText(text, "fuzz.csv", chunk));
     for (Row row; reader.next(row);) rows.push_back(row);
   } catch (const Error&) {
     return std::nullopt;
