@@ -43,6 +43,7 @@ class Builder {
     }
     header_.codec = encoders.codec.identity();
     header_.text_encoder = encoders.text_encoder.identity();
+    if (encoders.control != nullptr) header_.control = encoders.control->identity();
     header_.latent_type = options.latent_type;
     header_.channels = static_cast<std::uint32_t>(encoders.codec.channels());
     header_.resolutions = options.sizes;
@@ -132,11 +133,17 @@ class Builder {
     record.height = picture.original_height;
     record.group = labels_[index].group;
     record.subgroup = labels_[index].subgroup;
+    std::optional<io::Image> map;
+    if (encoders_.control != nullptr) map = source_.load_control(index);
     for (const io::ImageSize size : bucket.sizes) {
       const std::int64_t pixels_per_element = encoders_.codec.downsampling();
       const data::Grid grid{static_cast<std::uint32_t>(size.height / pixels_per_element),
                             static_cast<std::uint32_t>(size.width / pixels_per_element)};
-      record.latents.push_back({grid, encoders_.codec.encode(io::resize_and_crop(pixels, size))});
+      const io::Image fitting = io::resize_and_crop(pixels, size);
+      record.latents.push_back({grid, encoders_.codec.encode(fitting)});
+      if (encoders_.control == nullptr) continue;
+      const io::Image control = map ? io::resize_and_crop(*map, size) : encoders_.control->extract(fitting);
+      record.controls.push_back({grid, encoders_.codec.encode(control)});
     }
     record.captions.push_back(caption_of(picture.caption));
     if (options_.alternatives) {

@@ -12,6 +12,7 @@
 #include "data/shard.hpp"
 #include "datasets/source.hpp"
 #include "plugin/slots/codec.hpp"
+#include "plugin/slots/control_map.hpp"
 #include "plugin/slots/text_encoder.hpp"
 
 namespace tessera::datasets {
@@ -45,6 +46,7 @@ struct BuildOptions : ShardOptions {
 struct Encoders {
   const Codec& codec;
   const TextEncoder& text_encoder;
+  const ControlMap* control = nullptr;  ///< null: records have no control maps; a source's own come first
 };
 
 struct BuildReport {

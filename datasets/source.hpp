@@ -4,6 +4,7 @@
 // one picture at a time, and load() may be called from any thread.
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,8 @@ class Source {
   [[nodiscard]] virtual const Picture& picture(std::size_t index) const = 0;
   /// The pixels at the picture's original size, on white. @throws Error naming the file if it is damaged.
   [[nodiscard]] virtual io::Image load(std::size_t index) const = 0;
+  /// Its control map, where the source has one of its own. @throws Error as load().
+  [[nodiscard]] virtual std::optional<io::Image> load_control(std::size_t /*index*/) const { return {}; }
   [[nodiscard]] virtual std::vector<LeftOut> left_out() const { return {}; }
 };
 

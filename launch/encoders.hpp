@@ -1,6 +1,6 @@
 #pragma once
-// Invariant: codec and text encoder of a data command are made like those of a run, so that what a shard
-// records fits a run whose configuration has the same two tables.
+// Invariant: codec, text encoder and control map of a data command are made like those of a run, so that what
+// a shard records fits a run whose configuration has the same tables.
 
 #include <memory>
 #include <string>
@@ -8,6 +8,7 @@
 #include "launch/arguments.hpp"
 #include "plugin/assembly.hpp"
 #include "plugin/slots/codec.hpp"
+#include "plugin/slots/control_map.hpp"
 #include "plugin/slots/text_encoder.hpp"
 
 namespace tessera::launch {
@@ -17,8 +18,8 @@ namespace tessera::launch {
 
 class EncoderChoice {
  public:
-  /// The tables [codec] and [text_encoder] of the --config files, the two names and --set laid over them; the
-  /// codec `codec` and the text encoder "word-hash" where nothing names another.
+  /// The tables [codec], [text_encoder] and [control] of the --config files, the names and --set laid over
+  /// them; the codec `codec`, the text encoder "word-hash" and no control map where nothing names another.
   /// @throws Error (usage) when --set names another table.
   EncoderChoice(const Arguments& arguments, const Registry& registry, const std::string& command,
                 const std::string& codec = "pixel");
@@ -26,6 +27,10 @@ class EncoderChoice {
   [[nodiscard]] std::unique_ptr<Codec> make_codec() { return assembly_.make<Codec>("codec", {}); }
   [[nodiscard]] std::unique_ptr<TextEncoder> make_text_encoder() {
     return assembly_.make<TextEncoder>("text_encoder", {});
+  }
+  /// Null when no map is wanted.
+  [[nodiscard]] std::unique_ptr<ControlMap> make_control() {
+    return assembly_.make_optional<ControlMap>("control", {});
   }
 
  private:

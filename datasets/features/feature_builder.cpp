@@ -22,7 +22,8 @@ struct Outline {
   Labels groups, subgroups;
 };
 
-Outline outline_of(const Options& options) {
+/// @param controls  whether every line must name control maps
+Outline outline_of(const Options& options, bool controls) {
   Outline outline;
   FeatureList list(options.list);
   for (FeatureRow row; list.next(row); ++outline.rows) {
@@ -31,6 +32,11 @@ Outline outline_of(const Options& options) {
       throw Error("the line names " + std::to_string(row.latents.size()) + " latents for " +
                       std::to_string(options.sizes.size()) + " sizes.",
                   where, "Name one file for each size, in the order of --size.");
+    }
+    if (controls && row.controls.size() != row.latents.size()) {
+      throw Error("the line names " + std::to_string(row.controls.size()) + " control maps for " +
+                      std::to_string(row.latents.size()) + " latents.",
+                  where, "Name as many files in \"controls\", or leave --control and [control] away.");
     }
     bool captions = !row.captions.empty();
     for (const FeatureRow::Caption& caption : row.captions) captions = captions && !caption.features.empty();
@@ -51,9 +57,10 @@ Outline outline_of(const Options& options) {
 class Packer {
  public:
   Packer(const Encoders& encoders, const Options& options)
-      : encoders_(encoders), options_(options), outline_(outline_of(options)) {
+      : encoders_(encoders), options_(options), outline_(outline_of(options, encoders.control != nullptr)) {
     header_.codec = encoders.codec.identity();
     header_.text_encoder = encoders.text_encoder.identity();
+    if (encoders.control != nullptr) header_.control = encoders.control->identity();
     header_.latent = options.latent;
     header_.latent_type = options.latent_type;
     header_.channels = static_cast<std::uint32_t>(encoders.codec.channels());
@@ -121,7 +128,10 @@ class Packer {
   data::Record record_of(const FeatureRow& row) const {
     data::Record record;
     record.id = row.id;
-    for (std::size_t i = 0; i < row.latents.size(); ++i) record.latents.push_back(latent_of(row, i));
+    for (std::size_t i = 0; i < row.latents.size(); ++i) {
+      record.latents.push_back(latent_of(row, row.latents[i], i));
+      if (encoders_.control != nullptr) record.controls.push_back(latent_of(row, row.controls[i], i));
+    }
     const data::Grid& largest = record.latents.back().grid;
     const auto unit = static_cast<std::int32_t>(encoders_.codec.downsampling());
     record.width = row.width > 0 ? row.width : static_cast<std::int32_t>(largest.width) * unit;
@@ -135,8 +145,8 @@ class Packer {
     return record;
   }
 
-  data::Record::Latent latent_of(const FeatureRow& row, std::size_t index) const {
-    const std::string& file = row.latents[index];
+  /// Of the size with this index.
+  data::Record::Latent latent_of(const FeatureRow& row, const std::string& file, std::size_t index) const {
     NpyArray array = read(file);
     std::vector<std::uint64_t> shape = array.shape;
     const bool posterior = options_.latent == data::LatentKind::posterior;

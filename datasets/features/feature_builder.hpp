@@ -19,7 +19,8 @@ struct Options : ShardOptions {
 
 /// Packs latents and caption features that another program computed. A posterior's file is [2, C, h, w] or
 /// [2 C, h, w], mean then standard deviation (recipes P.E.1). Captions shorter than the text encoder's length
-/// are padded with zeros; without any features in the whole list the shards have no captions.
+/// are padded with zeros; without any features in the whole list the shards have no captions. With
+/// Encoders::control, which then only names their kind, the lines' control maps are packed too.
 /// @throws Error when a file is missing, damaged or of another shape than codec, size or text encoder say,
 /// some lines have features and others none, there is nothing to train on, or the folder already holds
 /// shards.

@@ -58,6 +58,17 @@ class Fields {
     return value;
   }
 
+  std::vector<std::string> texts(const char* key, bool required) {
+    std::vector<std::string> all;
+    const Json* entries = list(key, required);
+    if (entries == nullptr) return all;
+    for (const Json& entry : *entries) {
+      if (!entry.is_string()) refuse(quoted(key) + " holds something that is not a string");
+      all.push_back(entry.get<std::string>());
+    }
+    return all;
+  }
+
   void finish() const {
     for (const auto& [key, value] : object_.items()) {
       if (std::ranges::find(known_, key) != known_.end()) continue;
@@ -124,10 +135,8 @@ bool FeatureList::next(FeatureRow& row) {
     row = {};
     row.line = record->line;
     Fields fields(object, where, "the line");
-    for (const Json& file : *fields.list("latents", true)) {
-      if (!file.is_string()) fields.refuse("\"latents\" holds something that is not a string");
-      row.latents.push_back(file.get<std::string>());
-    }
+    row.latents = fields.texts("latents", true);
+    row.controls = fields.texts("controls", false);
     if (row.latents.empty()) fields.refuse("\"latents\" is empty");
     row.id = fields.text("id");
     if (row.id.empty()) row.id = row.latents.front();

@@ -15,7 +15,9 @@ namespace tessera::datasets::features {
 ///   {"latents": ["cat_256.npy", "cat_512.npy"], "caption": "a cat", "features": "cat_t5.npy",
 ///    "width": 640, "height": 480, "id": "cat", "length": 17, "group": "...", "subgroup": "...",
 ///    "held_out": false, "captions": [{"caption": ..., "features": ..., "length": ...}, ...]}
-/// "latents" has one file per resolution; several captions go into "captions" in the place of the three keys.
+/// "latents" has one file per resolution, and so has "controls" ("cat_256_hed.npy", ...), the latents of the
+/// picture's control maps, where it is given; several captions go into "captions" in the place of the three
+/// keys.
 struct FeatureRow {
   struct Caption {
     std::string text;
@@ -25,6 +27,7 @@ struct FeatureRow {
   std::size_t line = 0;
   std::string id;                    ///< by default the first latent's file
   std::vector<std::string> latents;  ///< .npy of [C, h, w], or the posterior's (LatentKind)
+  std::vector<std::string> controls;
   std::vector<Caption> captions;
   std::int32_t width = 0, height = 0;  ///< of the original picture, pixels; 0: that of the latent
   std::string group, subgroup;

@@ -101,6 +101,7 @@ void read_object(const Json& object, const CaptionFields& captions, const std::s
     return found->get<std::string>();
   };
   row.image = text("image", true);
+  row.control = text("control", false);
   row.captions.clear();
   for (const std::string& field : captions) row.captions.push_back(text(field, true));
   row.group = text("group", false);
@@ -151,6 +152,7 @@ class CaptionsReader::Csv final : public Format {
     };
     image_ = needed("image");
     for (const std::string& field : captions_) caption_columns_.push_back(needed(field));
+    control_ = static_cast<std::size_t>(column("control"));
     group_ = static_cast<std::size_t>(column("group"));
     subgroup_ = static_cast<std::size_t>(column("subgroup"));
     held_out_ = static_cast<std::size_t>(column("held_out"));
@@ -166,6 +168,7 @@ class CaptionsReader::Csv final : public Format {
     const auto optional_field = [this](std::size_t at) { return at < width_ ? fields_[at] : std::string(); };
     row.line = line_;
     row.image = fields_[image_];
+    row.control = optional_field(control_);
     row.captions.clear();
     for (const std::size_t at : caption_columns_) row.captions.push_back(fields_[at]);
     row.alternative_captions.clear();
@@ -188,7 +191,7 @@ class CaptionsReader::Csv final : public Format {
   std::vector<std::string> fields_;
   std::size_t line_ = 1;
   std::size_t width_ = 0;  // columns; also stands for a column that is not there
-  std::size_t image_ = 0, group_ = 0, subgroup_ = 0, held_out_ = 0;
+  std::size_t image_ = 0, control_ = 0, group_ = 0, subgroup_ = 0, held_out_ = 0;
   std::vector<std::size_t> caption_columns_;
 };
 

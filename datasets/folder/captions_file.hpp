@@ -1,9 +1,10 @@
 #pragma once
 // Invariant: a row is returned only if it is well formed; everything else is an Error with file and line.
 // Two formats, told apart by the file's first character that is not white space ('{' begins JSON lines):
-//   CSV as in RFC 4180 with a header line: columns image and caption, optionally group, subgroup and
-//   held_out (true/false), in any order; other columns are passed over. A quoted field may span lines.
-//   JSON lines: one object a line, {"image": ..., "caption": ...}, optionally "group", "subgroup",
+//   CSV as in RFC 4180 with a header line: columns image and caption, optionally control (a control map's
+//   file), group, subgroup and held_out (true/false), in any order; other columns are passed over. A quoted
+//   field may span lines.
+//   JSON lines: one object a line, {"image": ..., "caption": ...}, optionally "control", "group", "subgroup",
 //   "held_out" (boolean) and "alternative_captions" (strings); other keys are passed over.
 // Instead of `caption`, other columns or keys can be asked for, several at once: each row must have them all.
 
@@ -20,6 +21,7 @@ namespace tessera::datasets::folder {
 struct Row {
   std::size_t line = 0;               ///< where the row begins, counted from 1
   std::string image;                  ///< path as written
+  std::string control;                ///< likewise, of the control map; may be empty
   std::vector<std::string> captions;  ///< UTF-8, one for each field asked for, in that order
   std::vector<std::string> alternative_captions;
   std::string group;

@@ -46,6 +46,7 @@ FolderSource::FolderSource(const Options& options)
         if (is_blank(caption)) throw Error("The caption is empty.", row.image);
       size = io::read_image_size(file);
       if (options.skip_bad && std::min(size.width, size.height) >= min_side_) (void)io::read_image(file);
+      if (!row.control.empty()) (void)io::read_image_size(options.folder / row.control);
     } catch (const Error& error) {
       if (!options.skip_bad) throw at_line(error, captions_, row.line);
       if (bad_++ == 0) first_bad_ = at_line(error, captions_, row.line).where() + ": " + error.summary();
@@ -70,6 +71,7 @@ FolderSource::FolderSource(const Options& options)
     picture.held_out = row.held_out;
     pictures_.push_back(std::move(picture));
     files_.push_back(file);
+    controls_.push_back(row.control.empty() ? std::filesystem::path() : options.folder / row.control);
     lines_.push_back(row.line);
   }
   if (pictures_.empty()) {
@@ -84,6 +86,15 @@ FolderSource::FolderSource(const Options& options)
 io::Image FolderSource::load(std::size_t index) const {
   try {
     return io::read_image(files_.at(index));
+  } catch (const Error& error) {
+    throw at_line(error, captions_, lines_.at(index));
+  }
+}
+
+std::optional<io::Image> FolderSource::load_control(std::size_t index) const {
+  if (controls_.at(index).empty()) return {};
+  try {
+    return io::read_image(controls_[index]);
   } catch (const Error& error) {
     throw at_line(error, captions_, lines_.at(index));
   }

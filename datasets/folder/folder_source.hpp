@@ -33,12 +33,14 @@ class FolderSource final : public Source {
   [[nodiscard]] std::size_t size() const override { return pictures_.size(); }
   [[nodiscard]] const Picture& picture(std::size_t index) const override { return pictures_.at(index); }
   [[nodiscard]] io::Image load(std::size_t index) const override;
+  [[nodiscard]] std::optional<io::Image> load_control(std::size_t index) const override;
   [[nodiscard]] std::vector<LeftOut> left_out() const override;
 
  private:
   std::filesystem::path captions_;
   std::vector<Picture> pictures_;
   std::vector<std::filesystem::path> files_;
+  std::vector<std::filesystem::path> controls_;  // empty where a row names none
   std::vector<std::size_t> lines_;
   std::size_t small_ = 0;
   std::size_t bad_ = 0;

@@ -50,6 +50,7 @@ void check_same(const ShardHeader& a, const std::string& path_a, const ShardHead
   agree(path_b, "codec configuration", b.codec_config, a.codec_config, whose, remedy);
   agree(path_b, "text encoder", b.text_encoder, a.text_encoder, whose, remedy);
   agree(path_b, "text encoder configuration", b.text_encoder_config, a.text_encoder_config, whose, remedy);
+  agree(path_b, "source of control maps", b.control, a.control, whose, remedy);
   agree(path_b, "latent kind", std::string(name_of(b.latent)), std::string(name_of(a.latent)), whose, remedy);
   agree(path_b, "latent type", std::string(io::name_of(b.latent_type)),
         std::string(io::name_of(a.latent_type)), whose, remedy);
@@ -80,6 +81,12 @@ void check_expected(const ShardHeader& header, const std::string& path, const Da
   want("text encoder configuration", header.text_encoder_config, expected.text_encoder_config, text);
   want("caption length", header.caption_length, expected.caption_length, width);
   want("caption width", header.caption_width, expected.caption_width, width);
+  if (expected.control && header.control.empty()) {
+    throw Error("this shard has no control maps, which the model's adapter reads.", path,
+                "Build the data with `tessera data build ... --control NAME`, or --config of this run.");
+  }
+  want("source of control maps", header.control, expected.control,
+       "Give [control] the settings that the data was built with, or build it with these.");
   if (expected.needs_all_positions && header.caption_store != CaptionStore::all) {
     throw Error(
         "this shard keeps only the real positions of captions, but the model attends to padding too.", path,
@@ -139,7 +146,14 @@ std::vector<std::string> find_shards(const std::vector<std::string>& paths) {
 Dataset::Dataset(const std::vector<std::string>& paths, const DatasetExpectation& expected,
                  std::size_t open_shards)
     : open_limit_(std::max<std::size_t>(open_shards, 1)) {
-  for (const std::string& path : find_shards(paths)) {
+  std::vector<std::string> files;
+  for (const std::string& path : paths) {
+    const std::vector<std::string> found = find_shards({path});
+    shards_by_path_.push_back(found.size());
+    files.insert(files.end(), found.begin(), found.end());
+  }
+  if (files.empty()) files = find_shards({});  // says that there are none
+  for (const std::string& path : files) {
     ShardInfo info = inspect_shard(path);
     if (header_) {
       check_same(*header_, layouts_.front().path, info.header, path);

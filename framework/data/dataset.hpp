@@ -22,6 +22,7 @@ struct DatasetExpectation {
   std::optional<std::string> codec_config;
   std::optional<std::string> text_encoder;
   std::optional<std::string> text_encoder_config;
+  std::optional<std::string> control;  ///< what made the control maps
   std::optional<std::uint32_t> channels;
   std::optional<std::int64_t> resolution;
   std::optional<std::uint32_t> caption_length;
@@ -54,6 +55,8 @@ class Dataset {
   /// Records of each shard, in the order of the shards' paths: what DataOrder takes.
   [[nodiscard]] std::vector<std::uint64_t> shard_records() const;
   [[nodiscard]] std::size_t shards() const { return layouts_.size(); }
+  /// How many of them each path named; they lie in the order of the paths.
+  [[nodiscard]] const std::vector<std::size_t>& shards_by_path() const { return shards_by_path_; }
   [[nodiscard]] const ShardLayout& layout(std::size_t shard) const { return layouts_.at(shard); }
   /// Ascending by ratio.
   [[nodiscard]] const std::vector<DatasetBucket>& buckets() const { return buckets_; }
@@ -73,6 +76,7 @@ class Dataset {
   };
   std::shared_ptr<const ShardHeader> header_;
   std::vector<ShardLayout> layouts_;
+  std::vector<std::size_t> shards_by_path_;
   std::vector<DatasetBucket> buckets_;
   std::uint64_t records_ = 0;
   std::size_t open_limit_;

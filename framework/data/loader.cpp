@@ -20,12 +20,14 @@ RandomStream stream_of(const LoaderConfig& config, Purpose purpose, std::uint64_
                                 .step = step});
 }
 
-// In place: [2, C, h, w] (mean, standard deviation) to one draw [C, h, w] in its first half.
-void draw_from_posterior(const RandomStream& stream, std::uint64_t position, std::vector<float>& values) {
+// In place: [2, C, h, w] (mean, standard deviation) to one draw [C, h, w] in its first half. The first
+// element's number tells apart the draws of one position.
+void draw_from_posterior(const RandomStream& stream, std::uint64_t position, std::uint64_t first,
+                         std::vector<float>& values) {
   const std::size_t count = values.size() / 2;
   thread_local std::vector<float> noise;
   noise.resize(count);
-  fill_normal(stream, position, 0, noise.data(), count);
+  fill_normal(stream, position, first, noise.data(), count);
   for (std::size_t i = 0; i < count; ++i) values[i] += values[count + i] * noise[i];
 }
 
@@ -42,6 +44,10 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset, const LoaderConfig& confi
     throw Error(
         "rank " + std::to_string(config_.rank) + " of " + std::to_string(config_.ranks) + " does not exist.",
         "data loader", "Number the ranks from 0.");
+  }
+  if (config_.controls && dataset_->header().control.empty()) {
+    throw Error("the data has no control maps.", dataset_->layout(0).path,
+                "Build it with `tessera data build ... --control NAME`.");
   }
   resolution_ = dataset_->resolution_index(config_.resolution);
   parts_ = parts();
@@ -61,6 +67,7 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset, const LoaderConfig& confi
 }
 
 std::vector<Loader::Part> Loader::parts() const {
+  if (!config_.mixture.empty()) return parts_of_mixture();
   if (!config_.buckets) {
     return {{dataset_->common_grid(resolution_), dataset_->shard_records(),
              std::vector<std::uint64_t>(dataset_->shards())}};
@@ -72,7 +79,62 @@ std::vector<Loader::Part> Loader::parts() const {
   return parts;
 }
 
+std::vector<Loader::Part> Loader::parts_of_mixture() const {
+  if (config_.buckets) {
+    throw Error(
+        "data of several parts cannot be mixed in aspect buckets.", "data loader",
+        "Build both with pictures of one shape and set aspect_buckets = false, or train without [data] mix.");
+  }
+  const Grid grid = dataset_->common_grid(resolution_);
+  const std::vector<std::uint64_t> all = dataset_->shard_records();
+  std::vector<Part> parts;
+  std::size_t first = 0;
+  for (const MixturePart& part : config_.mixture) {
+    std::vector<std::uint64_t> records(all.size());
+    std::copy_n(all.begin() + static_cast<std::ptrdiff_t>(first), part.shards,
+                records.begin() + static_cast<std::ptrdiff_t>(first));
+    first += part.shards;
+    parts.push_back({grid, std::move(records), std::vector<std::uint64_t>(all.size())});
+  }
+  return parts;
+}
+
+void Loader::plan_mixture() {
+  const std::uint64_t steps = (config_.first_draw - drawn_earlier()) / config_.global_batch;
+  const std::vector<std::uint64_t> counts = shared_out(config_.global_batch, config_.mixture);
+  std::uint64_t begin = 0;
+  for (std::size_t p = 0; p < counts.size(); ++p) {
+    std::uint64_t drawn = steps * counts[p];
+    for (const EarlierSteps& earlier : config_.earlier) {
+      if (earlier.steps > 0) drawn += earlier.steps * shared_out(earlier.global_batch, config_.mixture)[p];
+    }
+    mixed_.push_back({p, begin, begin + counts[p], drawn});
+    begin += counts[p];
+  }
+}
+
+std::vector<Loader::Piece> Loader::pieces(std::uint64_t step) const {
+  if (mixed_.empty()) {
+    const PlannedBatch planned = plan_->at(first_planned_ + step);
+    return {{planned.bucket, 0, config_.global_batch, planned.first_draw}};
+  }
+  std::vector<Piece> pieces = mixed_;
+  for (Piece& piece : pieces) piece.first_draw += step * (piece.end - piece.begin);
+  return pieces;
+}
+
+std::uint64_t Loader::drawn_earlier() const {
+  std::uint64_t drawn = 0;
+  for (const EarlierSteps& earlier : config_.earlier) drawn += earlier.global_batch * earlier.steps;
+  if (drawn <= config_.first_draw) return drawn;
+  throw Error("the stages before this one drew " + std::to_string(drawn) +
+                  " samples by their batches and steps, but the run drew only " +
+                  std::to_string(config_.first_draw) + ".",
+              "data loader", "Give finished stages the batch and the steps that they had when they ran.");
+}
+
 void Loader::plan() {
+  if (!config_.mixture.empty()) return plan_mixture();
   std::vector<std::uint64_t> records;
   for (const Part& part : parts_) {
     records.push_back(
@@ -83,18 +145,11 @@ void Loader::plan() {
     plan_.emplace(records, config_.seed, config_.global_batch, std::vector{config_.first_draw});
     return;
   }
+  const std::uint64_t drawn = drawn_earlier();
   std::vector<std::uint64_t> taken;
-  std::uint64_t drawn = 0;
   for (const EarlierSteps& earlier : config_.earlier) {
     if (earlier.steps == 0) continue;
     taken = BatchPlan(records, config_.seed, earlier.global_batch, taken).taken_before(earlier.steps);
-    drawn += earlier.global_batch * earlier.steps;
-  }
-  if (drawn > config_.first_draw) {
-    throw Error("the stages before this one drew " + std::to_string(drawn) +
-                    " samples by their batches and steps, but the run drew only " +
-                    std::to_string(config_.first_draw) + ".",
-                "data loader", "Give finished stages the batch and the steps that they had when they ran.");
   }
   plan_.emplace(records, config_.seed, config_.global_batch, taken);
   first_planned_ = (config_.first_draw - drawn) / config_.global_batch;
@@ -157,8 +212,8 @@ void Loader::work() {
 
 void Loader::fill(HostBatch& batch, std::uint64_t task, std::vector<DataOrder>& orders) const {
   const std::uint64_t steps = task / micros_;
-  const PlannedBatch planned = plan_->at(first_planned_ + steps);
-  const Part& part = parts_[planned.bucket];
+  const std::vector<Piece> pieces = this->pieces(steps);
+  const Part& part = parts_[pieces.front().part];  // in shape all parts of a mixture are alike
   const ShardHeader& header = dataset_->header();
   batch.step = config_.first_step + steps;
   batch.micro = static_cast<std::uint32_t>(task % micros_);
@@ -169,7 +224,7 @@ void Loader::fill(HostBatch& batch, std::uint64_t task, std::vector<DataOrder>& 
   batch.samples = n;
   batch.channels = header.channels;
   batch.grid = part.grid;
-  batch.bucket = static_cast<std::uint32_t>(planned.bucket);
+  batch.bucket = static_cast<std::uint32_t>(mixed_.empty() ? pieces.front().part : 0);
   batch.ratio = key_ratio(part.grid.height, part.grid.width);
   batch.picture_height = part.grid.height * config_.downsampling;
   batch.picture_width = part.grid.width * config_.downsampling;
@@ -177,16 +232,21 @@ void Loader::fill(HostBatch& batch, std::uint64_t task, std::vector<DataOrder>& 
   batch.caption_width = header.caption_width;
   const std::size_t features = std::size_t{header.caption_length} * header.caption_width;
   batch.latents.resize(n * header.channels * part.grid.height * part.grid.width);
+  batch.controls.resize(config_.controls ? batch.latents.size() : 0);
   batch.captions.resize(config_.half_captions ? 0 : n * features);
   batch.half_captions.resize(config_.half_captions ? n * features : 0);
   for (auto* list : {&batch.len_real, &batch.group, &batch.subgroup, &batch.width, &batch.height})
     list->resize(n);
   batch.drop_caption.resize(n);
   batch.draws.resize(n);
+  batch.weight.assign(n, 1.0);
   for (std::size_t i = 0; i < n; ++i) {
+    const std::uint64_t position = batch.position + i;
+    const auto piece = std::ranges::find_if(pieces, [&](const Piece& p) { return position < p.end; });
     Draw& draw = batch.draws[i];
-    draw = orders[planned.bucket].at(planned.first_draw + batch.position + i);
-    draw.record += part.shard_first[draw.shard];
+    draw = orders[piece->part].at(piece->first_draw + position - piece->begin);
+    draw.record += parts_[piece->part].shard_first[draw.shard];
+    if (!mixed_.empty()) batch.weight[i] = config_.mixture[piece->part].weight;
     fill_sample(batch, i);
   }
 }
@@ -199,18 +259,27 @@ void Loader::fill_sample(HostBatch& batch, std::size_t i) const {
   batch.subgroup[i] = info.subgroup;
   batch.width[i] = info.width;
   batch.height[i] = info.height;
-  const std::size_t values = batch.latents.size() / batch.samples;
-  float* latent = batch.latents.data() + i * values;
-  if (dataset_->header().latent == LatentKind::sample) {
-    shard->read_latent(draw.record, resolution_, latent, config_.verify);
-  } else {
-    thread_local std::vector<float> posterior;
-    posterior.resize(2 * values);
-    shard->read_latent(draw.record, resolution_, posterior.data(), config_.verify);
-    draw_from_posterior(stream_of(config_, Purpose::latent, batch.step), batch.position + i, posterior);
-    std::copy_n(posterior.data(), values, latent);
-  }
+  fill_latent(batch, i, *shard, false, batch.latents);
+  if (config_.controls) fill_latent(batch, i, *shard, true, batch.controls);
   fill_caption(batch, i, *shard);
+}
+
+void Loader::fill_latent(const HostBatch& batch, std::size_t i, const ShardReader& shard, bool control,
+                         std::vector<float>& all) const {
+  const std::size_t values = all.size() / batch.samples;
+  float* const to = all.data() + i * values;
+  const auto read = [&](float* memory) {
+    const std::uint64_t record = batch.draws[i].record;
+    control ? shard.read_control(record, resolution_, memory, config_.verify)
+            : shard.read_latent(record, resolution_, memory, config_.verify);
+  };
+  if (dataset_->header().latent == LatentKind::sample) return read(to);
+  thread_local std::vector<float> posterior;
+  posterior.resize(2 * values);
+  read(posterior.data());
+  draw_from_posterior(stream_of(config_, Purpose::latent, batch.step), batch.position + i,
+                      control ? std::uint64_t{1} << 32 : 0, posterior);
+  std::copy_n(posterior.data(), values, to);
 }
 
 void Loader::fill_caption(HostBatch& batch, std::size_t i, const ShardReader& shard) const {

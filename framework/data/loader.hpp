@@ -2,7 +2,8 @@
 // Invariant: the micro-batches that a Loader returns are a pure function of the data set, the configuration
 // and the step: not of the number of threads, of their speed, or of where the run was resumed. Over all ranks
 // they hold exactly the draws of the global batch, each sample with the same caption and drop flag for every
-// number of ranks. With aspect buckets every rank's batch of a step is of the same bucket. Background threads
+// number of ranks. With aspect buckets every rank's batch of a step is of the same bucket; of a mixture every
+// step has the same number of samples of each part. Background threads
 // read ahead into a ring of buffers; their errors surface in next(), at the batch where they happened.
 
 #include <condition_variable>
@@ -16,6 +17,7 @@
 
 #include "data/batch_plan.hpp"
 #include "data/dataset.hpp"
+#include "data/mixture.hpp"
 #include "data/order.hpp"
 
 namespace tessera::data {
@@ -43,8 +45,12 @@ struct LoaderConfig {
   /// is lost, but at the change of the batch some records of each bucket (fewer than two batches) come once
   /// more or less.
   std::vector<EarlierSteps> earlier{};
+  /// Parts of the data set that every batch has its share of; empty: one, all shards. Not with buckets. What
+  /// `earlier` says counts here in the same way.
+  std::vector<MixturePart> mixture{};
   std::uint32_t downsampling = 1;  ///< picture pixels per latent element along a side (Codec::downsampling)
   double caption_drop = 0;         ///< probability that a sample's drop flag is set
+  bool controls = false;           ///< read the control maps too (HostBatch::controls)
   bool half_captions = false;      ///< leave caption features in float16 (HostBatch::half_captions)
   bool verify = true;              ///< check each record's checksum
   std::uint32_t window_shards = 16;
@@ -67,12 +73,14 @@ struct HostBatch {
   std::uint32_t caption_length = 0;
   std::uint32_t caption_width = 0;
   std::vector<float> latents;                 ///< [n, C, h, w]
+  std::vector<float> controls;                ///< [n, C, h, w], or empty: latents of the control maps
   std::vector<float> captions;                ///< [n, L, Dt], or empty
   std::vector<std::uint16_t> half_captions;   ///< [n, L, Dt] float16 bits, or empty
   std::vector<std::int32_t> len_real;         ///< [n]
   std::vector<std::uint8_t> drop_caption;     ///< [n], 1 = train this sample without its caption
   std::vector<std::int32_t> group, subgroup;  ///< [n], -1 = none
   std::vector<std::int32_t> width, height;    ///< [n], of the original picture, pixels
+  std::vector<double> weight;                 ///< [n], of the sample's loss (MixturePart)
   std::vector<Draw> draws;                    ///< [n], which record each sample is
 };
 
@@ -100,17 +108,31 @@ class Loader {
     bool ready = false;
     std::exception_ptr error;
   };
-  /// The records that batches are made of: an aspect bucket, or the whole data set.
+  /// The records that batches are made of: an aspect bucket, a part of a mixture, or the whole data set.
   struct Part {
     Grid grid;
     std::vector<std::uint64_t> shard_records, shard_first;
   };
+  /// Samples [begin, end) of a batch: draws of one part from `first_draw` on.
+  struct Piece {
+    std::size_t part;
+    std::uint64_t begin, end, first_draw;
+  };
   [[nodiscard]] std::vector<Part> parts() const;
+  [[nodiscard]] std::vector<Part> parts_of_mixture() const;
   void plan();
+  void plan_mixture();
+  /// What a step's batch is made of, in order of its samples.
+  [[nodiscard]] std::vector<Piece> pieces(std::uint64_t step) const;
+  /// Draws of the stages before this one. @throws Error when these are more than first_draw.
+  [[nodiscard]] std::uint64_t drawn_earlier() const;
   [[nodiscard]] std::vector<DataOrder> orders() const;
   void work();
   void fill(HostBatch& batch, std::uint64_t task, std::vector<DataOrder>& orders) const;
   void fill_sample(HostBatch& batch, std::size_t i) const;
+  /// Sample i of `all`, the batch's latents or those of its control maps.
+  void fill_latent(const HostBatch& batch, std::size_t i, const ShardReader& shard, bool control,
+                   std::vector<float>& all) const;
   void fill_caption(HostBatch& batch, std::size_t i, const ShardReader& shard) const;
 
   std::shared_ptr<const Dataset> dataset_;
@@ -119,6 +141,7 @@ class Loader {
   std::vector<Part> parts_;
   std::optional<BatchPlan> plan_;
   std::uint64_t first_planned_ = 0;  // the plan's number of first_step
+  std::vector<Piece> mixed_;         // of first_step, when parts are mixed
   DrawRange share_;                  // of the global batch, from 0
   std::uint32_t micros_;
 

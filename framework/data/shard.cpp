@@ -28,7 +28,8 @@ constexpr std::array<TableDescription, kShardTables> kTables{{{"/records/crc", S
                                                               {"/captions/crc", StoredType::u32},
                                                               {"/captions/len_real", StoredType::i32},
                                                               {"/captions/text_first", StoredType::i64},
-                                                              {"/captions/text", StoredType::u8}}};
+                                                              {"/captions/text", StoredType::u8},
+                                                              {"/records/control_crc", StoredType::u32}}};
 
 [[noreturn]] void damaged(const std::string& path, const std::string& what) {
   throw Error("this shard is damaged: " + what + ".", path,
@@ -102,6 +103,7 @@ ShardHeader read_header(const Hdf5File& file) {
       std::adjacent_find(sides.begin(), sides.end(), std::greater_equal<>()) != sides.end()) {
     damaged(file.path(), "its resolutions are not ascending positive numbers");
   }
+  if (file.has_attribute("/", "control")) header.control = file.string_attribute("/", "control");
   header.groups = file.read_strings("/labels/groups");
   header.subgroups = file.read_strings("/labels/subgroups");
   return header;
@@ -135,11 +137,9 @@ std::vector<ShardBucket> read_buckets(const Hdf5File& file, const ShardHeader& h
 }
 
 void locate_latents(const Hdf5File& file, ShardHeader& header, std::vector<ShardBucket>& buckets) {
-  const auto name = [&](std::size_t r, std::size_t k) {
-    return "/latents/" + std::to_string(header.resolutions[r]) + "/" + std::to_string(k);
-  };
-  if (!file.exists(name(0, 0))) damaged(file.path(), "data set '" + name(0, 0) + "' is missing");
-  header.latent_type = file.dataset(name(0, 0)).type;
+  const std::string first = latents_of(header, "/latents", 0, 0);
+  if (!file.exists(first)) damaged(file.path(), "data set '" + first + "' is missing");
+  header.latent_type = file.dataset(first).type;
   if (header.latent_type != StoredType::f16 && header.latent_type != StoredType::f32) {
     damaged(file.path(), std::string("its latents are ") + io::name_of(header.latent_type));
   }
@@ -148,7 +148,11 @@ void locate_latents(const Hdf5File& file, ShardHeader& header, std::vector<Shard
       const Grid grid = buckets[k].grids[r];
       std::vector<std::uint64_t> shape{buckets[k].records, header.channels, grid.height, grid.width};
       if (header.latent == LatentKind::posterior) shape.insert(shape.begin() + 1, 2);
-      buckets[k].latents.push_back(extent_of(file, name(r, k), header.latent_type, shape));
+      const auto locate = [&](const char* group) {
+        return extent_of(file, latents_of(header, group, r, k), header.latent_type, shape);
+      };
+      buckets[k].latents.push_back(locate("/latents"));
+      if (!header.control.empty()) buckets[k].controls.push_back(locate("/controls"));
     }
   }
 }
@@ -160,8 +164,9 @@ std::uint64_t length_of(const Hdf5File& file, const char* name) {
   return shape.front();
 }
 
-std::vector<Extent> locate_tables(const Hdf5File& file, std::uint64_t n, std::uint64_t m,
-                                  std::uint64_t resolutions) {
+std::vector<Extent> locate_tables(const Hdf5File& file, const ShardHeader& header, std::uint64_t n,
+                                  std::uint64_t m) {
+  const std::uint64_t resolutions = header.resolutions.size();
   const std::array<std::vector<std::uint64_t>, kShardTables> shapes{
       {{n, resolutions},
        {n, 2},
@@ -172,9 +177,14 @@ std::vector<Extent> locate_tables(const Hdf5File& file, std::uint64_t n, std::ui
        {m},
        {m},
        {m + 1},
-       {length_of(file, dataset_of(ShardTable::text))}}};
+       {length_of(file, dataset_of(ShardTable::text))},
+       {n, resolutions}}};
   std::vector<Extent> tables;
   for (std::size_t t = 0; t < kShardTables; ++t) {
+    if (t == static_cast<std::size_t>(ShardTable::control_crc) && header.control.empty()) {
+      tables.push_back({});
+      continue;
+    }
     tables.push_back(extent_of(file, kTables[t].name, kTables[t].type, shapes[t]));
   }
   return tables;
@@ -184,6 +194,11 @@ std::vector<Extent> locate_tables(const Hdf5File& file, std::uint64_t n, std::ui
 
 const char* dataset_of(ShardTable table) { return kTables[static_cast<std::size_t>(table)].name; }
 StoredType type_of(ShardTable table) { return kTables[static_cast<std::size_t>(table)].type; }
+std::string latents_of(const ShardHeader& header, const char* group, std::size_t resolution,
+                       std::size_t bucket) {
+  return std::string(group) + "/" + std::to_string(header.resolutions.at(resolution)) + "/" +
+         std::to_string(bucket);
+}
 const char* name_of(LatentKind kind) { return kind == LatentKind::sample ? "sample" : "posterior"; }
 const char* name_of(CaptionStore store) { return store == CaptionStore::all ? "all" : "real"; }
 
@@ -206,7 +221,7 @@ ShardInfo describe_shard(const std::string& path) {
       integer_in(file, "tables_crc32c", 0, std::numeric_limits<std::uint32_t>::max()));
   layout.buckets = read_buckets(file, header, layout.records);
   locate_latents(file, info.header, layout.buckets);
-  layout.tables = locate_tables(file, layout.records, layout.captions, header.resolutions.size());
+  layout.tables = locate_tables(file, header, layout.records, layout.captions);
   const char* features = "/captions/features";
   layout.features =
       extent_of(file, features, StoredType::f16,

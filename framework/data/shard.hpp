@@ -11,10 +11,12 @@
 //                   picture side in pixels, ascending), latent "sample"|"posterior", latent_channels C,
 //                   codec, codec_config, text_encoder, text_encoder_config, caption_length L, caption_width
 //                   Dt, caption_store "all"|"real", bucket_records [K], bucket_grids [K*R*2] (latent height,
-//                   width), tables_crc32c (of the data sets marked * in this order)
-//   /latents/<resolution>/<bucket>  f16|f32 [records, C, h, w]; posterior: [records, 2, C, h, w], mean then
-//   std /captions/features              f16 [m, L, Dt], or for `real` [rows, Dt]: caption j has its len_real
-//   rows /records/crc *                  u32 [n, R]   CRC32C of the record's bytes at each resolution
+//                   width), tables_crc32c (of the data sets marked * in this order); control, only where
+//                   records have control maps: what made these
+//   /latents/<resolution>/<bucket>  f16|f32 [records, C, h, w]; posterior: [records, 2, C, h, w], mean, std
+//   /controls/<resolution>/<bucket> the latents of the control maps, like those of the pictures
+//   /captions/features              f16 [m, L, Dt], or for `real` [rows, Dt]: caption j has its len_real rows
+//   /records/crc *                  u32 [n, R]   CRC32C of the record's bytes at each resolution
 //   /records/size *                 i32 [n, 2]   width, height of the original picture in pixels
 //   /records/label *                i32 [n, 2]   group, subgroup: rows of /labels/*, -1 = none
 //   /records/caption_first *        i64 [n+1]    record i has captions [first[i], first[i+1])
@@ -22,6 +24,7 @@
 //   /captions/crc *                 u32 [m]      CRC32C of the stored feature bytes
 //   /captions/len_real *            i32 [m]      leading positions that are not padding
 //   /captions/text_first *, text *  i64 [m+1], u8   UTF-8
+//   /records/control_crc *          u32 [n, R]   as /records/crc, of the control maps
 //   /labels/groups, /labels/subgroups  strings
 //
 // Latents are stored as the model sees them (already multiplied by the codec's factor).
@@ -58,6 +61,7 @@ struct ShardHeader {
   std::string codec_config;  ///< its resolved settings, JSON; compared as text
   std::string text_encoder;
   std::string text_encoder_config;
+  std::string control;  ///< what made the control maps (ControlMap::identity); empty: records have none
   LatentKind latent = LatentKind::sample;
   io::StoredType latent_type = io::StoredType::f16;  ///< f16 or f32
   std::uint32_t channels = 0;
@@ -79,6 +83,7 @@ struct ShardBucket {
   std::uint64_t records = 0;
   std::vector<Grid> grids;
   std::vector<io::Extent> latents;
+  std::vector<io::Extent> controls;  ///< empty when records have none
 };
 
 /// Where everything lies in the file; enough to read it without HDF5.
@@ -105,10 +110,14 @@ enum class ShardTable : std::uint8_t {
   caption_crc,
   len_real,
   text_first,
-  text
+  text,
+  control_crc  ///< of no bytes when records have no control maps
 };
-inline constexpr std::size_t kShardTables = 10;
+inline constexpr std::size_t kShardTables = 11;
 [[nodiscard]] const char* dataset_of(ShardTable table);
+/// The data set of a bucket in the group "/latents" or "/controls".
+[[nodiscard]] std::string latents_of(const ShardHeader& header, const char* group, std::size_t resolution,
+                                     std::size_t bucket);
 [[nodiscard]] io::StoredType type_of(ShardTable table);
 
 struct ShardInfo {

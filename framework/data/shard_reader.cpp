@@ -68,6 +68,7 @@ void ShardReader::load_tables() {
   sum = load(file_, extent(ShardTable::len_real), len_real_, sum);
   sum = load(file_, extent(ShardTable::text_first), text_first_, sum);
   sum = load(file_, extent(ShardTable::text), text_, sum);
+  sum = load(file_, extent(ShardTable::control_crc), control_crc_, sum);
   if (sum != layout_.tables_crc) {
     throw Error("this shard is damaged: the checksum of its tables does not match.", layout_.path,
                 "Copy the shard from where it was made, or make it again with `tessera data build`.");
@@ -139,28 +140,42 @@ void ShardReader::judge(bool finite, bool sum_right, std::uint64_t record, const
 }
 
 void ShardReader::read_latent(std::uint64_t record, std::size_t resolution, float* to, bool verify) const {
-  const RecordInfo about = info(record);
-  const ShardBucket& bucket = layout_.buckets[about.bucket];
-  const std::uint64_t values = header_->latent_values(bucket.grids.at(resolution));
+  const ShardBucket& bucket = layout_.buckets[info(record).bucket];
+  read_values(record, resolution, bucket.latents.at(resolution),
+              crc_[record * header_->resolutions.size() + resolution], "the latent", to, verify);
+}
+
+void ShardReader::read_control(std::uint64_t record, std::size_t resolution, float* to, bool verify) const {
+  if (header_->control.empty()) {
+    throw Error("the records of this shard have no control maps.", layout_.path,
+                "Build it with `tessera data build ... --control NAME`.");
+  }
+  const ShardBucket& bucket = layout_.buckets[info(record).bucket];
+  read_values(record, resolution, bucket.controls.at(resolution),
+              control_crc_[record * header_->resolutions.size() + resolution], "the control map", to, verify);
+}
+
+void ShardReader::read_values(std::uint64_t record, std::size_t resolution, Extent bucket,
+                              std::uint32_t expected_crc, const std::string& what, float* to,
+                              bool verify) const {
+  const std::uint32_t number = info(record).bucket;
+  const std::uint64_t values = header_->latent_values(layout_.buckets[number].grids.at(resolution));
   const std::uint64_t bytes = values * io::size_of(header_->latent_type);
-  const std::uint64_t offset =
-      bucket.latents[resolution].offset + (record - bucket_first_[about.bucket]) * bytes;
-  const std::uint32_t expected = crc_[record * header_->resolutions.size() + resolution];
+  const std::uint64_t offset = bucket.offset + (record - bucket_first_[number]) * bytes;
   bool finite, right;
   if (header_->latent_type == StoredType::f32) {
     file_.read_at(to, bytes, offset);
-    right = !verify || crc32c(to, bytes) == expected;
+    right = !verify || crc32c(to, bytes) == expected_crc;
     finite = all_finite(to, values);
   } else {
     thread_local std::vector<std::uint16_t> halves;
     halves.resize(values);
     file_.read_at(halves.data(), bytes, offset);
-    right = !verify || crc32c(halves.data(), bytes) == expected;
+    right = !verify || crc32c(halves.data(), bytes) == expected_crc;
     finite = all_finite(halves.data(), values);
     float_from_half(halves.data(), to, values);
   }
-  judge(finite, right, record,
-        "the latent at resolution " + std::to_string(header_->resolutions[resolution]));
+  judge(finite, right, record, what + " at resolution " + std::to_string(header_->resolutions[resolution]));
 }
 
 std::uint64_t ShardReader::caption_row(std::uint64_t record, std::uint32_t caption) const {

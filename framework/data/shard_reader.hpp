@@ -38,6 +38,8 @@ class ShardReader {
   /// @param resolution  index into ShardHeader::resolutions
   /// @throws Error naming shard and record: NaN or infinity, checksum mismatch, unreadable disk.
   void read_latent(std::uint64_t record, std::size_t resolution, float* to, bool verify = true) const;
+  /// The latent of its control map, likewise. @throws Error also when the shard has none.
+  void read_control(std::uint64_t record, std::size_t resolution, float* to, bool verify = true) const;
   /// Reads a caption's features as stored, float16 bits, into `to`: [L, Dt]; rows that are not stored are
   /// zero.
   /// @return len_real. @throws Error as read_latent.
@@ -50,13 +52,16 @@ class ShardReader {
   void load_tables();
   void check_tables() const;
   [[nodiscard]] std::uint64_t caption_row(std::uint64_t record, std::uint32_t caption) const;
+  /// Values of a record in a data set of its bucket's records.
+  void read_values(std::uint64_t record, std::size_t resolution, io::Extent bucket,
+                   std::uint32_t expected_crc, const std::string& what, float* to, bool verify) const;
   void judge(bool finite, bool sum_right, std::uint64_t record, const std::string& what) const;
 
   std::shared_ptr<const ShardHeader> header_;
   ShardLayout layout_;
   io::File file_;
   std::vector<std::uint64_t> bucket_first_;  // record numbers
-  std::vector<std::uint32_t> crc_, caption_crc_;
+  std::vector<std::uint32_t> crc_, control_crc_, caption_crc_;
   std::vector<std::int32_t> size_, label_, len_real_;
   std::vector<std::int64_t> caption_first_, id_first_, text_first_;
   std::vector<std::uint8_t> id_, text_;

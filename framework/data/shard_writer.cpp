@@ -26,7 +26,7 @@ struct RecordRow {
   std::string id;
   std::array<std::int32_t, 2> size;
   std::array<std::int32_t, 2> label;
-  std::vector<std::uint32_t> crc;
+  std::vector<std::uint32_t> crc, control_crc;
   std::vector<CaptionRow> captions;
 };
 
@@ -74,9 +74,13 @@ std::uint32_t write_table(Hdf5File& file, ShardTable table, const std::vector<T>
 }  // namespace
 
 struct ShardWriter::Bucket {
+  /// One scratch file per resolution.
+  struct Latents {
+    std::vector<File> files;
+    std::vector<std::uint64_t> bytes;
+  };
   std::vector<RecordRow> rows;
-  std::vector<File> latents;  // one scratch file per resolution
-  std::vector<std::uint64_t> latent_bytes;
+  Latents latents, controls;
   File features;
   std::uint64_t feature_bytes = 0;
 };
@@ -106,17 +110,27 @@ void ShardWriter::check(const Record& record) const {
     throw Error("record '" + record.id + "' " + what + ".", path_,
                 "Leave this picture out, or correct the builder or the source file.");
   };
-  if (record.latents.size() != header_.resolutions.size()) refuse("does not have one latent per resolution");
-  for (const Record::Latent& latent : record.latents) {
-    if (latent.grid.height == 0 || latent.grid.width == 0 ||
-        latent.values.size() != header_.latent_values(latent.grid)) {
-      refuse("has a latent of " + std::to_string(latent.values.size()) + " values, not " +
-             std::to_string(header_.latent_values(latent.grid)));
+  const auto check_latents = [&](const std::vector<Record::Latent>& latents, const std::string& what) {
+    if (latents.size() != header_.resolutions.size()) refuse("does not have one " + what + " per resolution");
+    for (const Record::Latent& latent : latents) {
+      if (latent.grid.height == 0 || latent.grid.width == 0 ||
+          latent.values.size() != header_.latent_values(latent.grid)) {
+        refuse("has a " + what + " of " + std::to_string(latent.values.size()) + " values, not " +
+               std::to_string(header_.latent_values(latent.grid)));
+      }
+      if (!all_finite_as(latent.values, header_.latent_type)) {
+        refuse("has a " + what + " with NaN, infinity or a value beyond " + io::name_of(header_.latent_type));
+      }
     }
-    if (!all_finite_as(latent.values, header_.latent_type)) {
-      refuse(std::string("has a latent with NaN, infinity or a value beyond ") +
-             io::name_of(header_.latent_type));
-    }
+  };
+  check_latents(record.latents, "latent");
+  if (header_.control.empty()) {
+    if (!record.controls.empty()) refuse("has control maps, which the header does not name");
+  } else {
+    check_latents(record.controls, "control map");
+    if (!std::ranges::equal(record.latents, record.controls, {}, &Record::Latent::grid,
+                            &Record::Latent::grid))
+      refuse("has a control map of another size than its latent");
   }
   const std::uint64_t features = std::uint64_t{header_.caption_length} * header_.caption_width;
   if (features > 0 && record.captions.empty()) refuse("has no caption");
@@ -146,18 +160,27 @@ void ShardWriter::add(const Record& record) {
   const std::string folder = io::folder_of(path_);
   if (!slot) {
     slot = std::make_unique<Bucket>();
-    for (std::size_t r = 0; r < key.size(); ++r) slot->latents.push_back(File::scratch(folder));
-    slot->latent_bytes.assign(key.size(), 0);
+    for (Bucket::Latents* latents : {&slot->latents, &slot->controls}) {
+      if (latents == &slot->controls && header_.control.empty()) continue;
+      for (std::size_t r = 0; r < key.size(); ++r) latents->files.push_back(File::scratch(folder));
+      latents->bytes.assign(key.size(), 0);
+    }
     slot->features = File::scratch(folder);
   }
   Bucket& bucket = *slot;
-  RecordRow row{record.id, {record.width, record.height}, {record.group, record.subgroup}, {}, {}};
-  for (std::size_t r = 0; r < key.size(); ++r) {
-    const std::vector<std::byte> bytes = encoded(record.latents[r].values, header_.latent_type);
-    row.crc.push_back(crc32c(bytes.data(), bytes.size()));
-    append(bucket.latents[r], bucket.latent_bytes[r], bytes);
-    bytes_ += bytes.size();
-  }
+  RecordRow row{record.id, {record.width, record.height}, {record.group, record.subgroup}, {}, {}, {}};
+  const auto append_all = [&](const std::vector<Record::Latent>& latents, Bucket::Latents& to) {
+    std::vector<std::uint32_t> crc;
+    for (std::size_t r = 0; r < latents.size(); ++r) {
+      const std::vector<std::byte> bytes = encoded(latents[r].values, header_.latent_type);
+      crc.push_back(crc32c(bytes.data(), bytes.size()));
+      append(to.files[r], to.bytes[r], bytes);
+      bytes_ += bytes.size();
+    }
+    return crc;
+  };
+  row.crc = append_all(record.latents, bucket.latents);
+  row.control_crc = append_all(record.controls, bucket.controls);
   for (const Record::Caption& caption : record.captions) {
     const std::uint64_t kept =
         header_.caption_store == CaptionStore::all ? header_.caption_length : caption.len_real;
@@ -177,24 +200,26 @@ void ShardWriter::add(const Record& record) {
 void ShardWriter::write_description(const std::string& path, std::uint64_t user_block) const {
   Hdf5File file = Hdf5File::create(path, {.user_block = user_block});
   std::vector<std::int64_t> bucket_records, bucket_grids;
-  std::vector<std::uint32_t> crc, caption_crc;
+  std::vector<std::uint32_t> crc, control_crc, caption_crc;
   std::vector<std::int32_t> size, label, len_real;
   std::vector<std::int64_t> caption_first{0}, id_first{0}, text_first{0};
   std::vector<std::uint8_t> id, text;
   for (const auto& [grids, bucket] : buckets_) {
     for (std::size_t r = 0; r < grids.size(); ++r) {
-      const std::string name =
-          "/latents/" + std::to_string(header_.resolutions[r]) + "/" + std::to_string(bucket_records.size());
       std::vector<std::uint64_t> shape{bucket->rows.size(), header_.channels, grids[r].height,
                                        grids[r].width};
       if (header_.latent == LatentKind::posterior) shape.insert(shape.begin() + 1, 2);
-      file.create_dataset(name, header_.latent_type, shape);
+      for (const char* group : {"/latents", "/controls"}) {
+        if (group == std::string("/controls") && header_.control.empty()) continue;
+        file.create_dataset(latents_of(header_, group, r, bucket_records.size()), header_.latent_type, shape);
+      }
       bucket_grids.push_back(grids[r].height);
       bucket_grids.push_back(grids[r].width);
     }
     bucket_records.push_back(static_cast<std::int64_t>(bucket->rows.size()));
     for (const RecordRow& row : bucket->rows) {
       crc.insert(crc.end(), row.crc.begin(), row.crc.end());
+      control_crc.insert(control_crc.end(), row.control_crc.begin(), row.control_crc.end());
       size.insert(size.end(), row.size.begin(), row.size.end());
       label.insert(label.end(), row.label.begin(), row.label.end());
       id.insert(id.end(), row.id.begin(), row.id.end());
@@ -227,6 +252,10 @@ void ShardWriter::write_description(const std::string& path, std::uint64_t user_
   sum = write_table(file, ShardTable::len_real, len_real, {m}, sum);
   sum = write_table(file, ShardTable::text_first, text_first, {m + 1}, sum);
   sum = write_table(file, ShardTable::text, text, {text.size()}, sum);
+  if (!header_.control.empty()) {
+    sum = write_table(file, ShardTable::control_crc, control_crc, {n, header_.resolutions.size()}, sum);
+    file.set_attribute("/", "control", header_.control);
+  }
   file.write_strings("/labels/groups", header_.groups);
   file.write_strings("/labels/subgroups", header_.subgroups);
 
@@ -256,7 +285,11 @@ void ShardWriter::copy_bulk(const std::string& path, const ShardLayout& layout) 
   std::size_t k = 0;
   for (const auto& [grids, bucket] : buckets_) {
     for (std::size_t r = 0; r < grids.size(); ++r) {
-      copy_bytes(bucket->latents[r], bucket->latent_bytes[r], file, layout.buckets[k].latents[r].offset);
+      copy_bytes(bucket->latents.files[r], bucket->latents.bytes[r], file,
+                 layout.buckets[k].latents[r].offset);
+      if (header_.control.empty()) continue;
+      copy_bytes(bucket->controls.files[r], bucket->controls.bytes[r], file,
+                 layout.buckets[k].controls[r].offset);
     }
     copy_bytes(bucket->features, bucket->feature_bytes, file, features);
     features += bucket->feature_bytes;
@@ -270,8 +303,9 @@ void ShardWriter::finish() {
                 "Check that the source holds pictures and that the filters leave some.");
   }
   io::require_free_space(io::folder_of(path_), bytes_, "the shard");
+  const std::size_t groups = header_.control.empty() ? 1 : 2;
   const std::uint64_t user_block =
-      io::seal_bytes(buckets_.size() * header_.resolutions.size() + 1 + kShardTables);
+      io::seal_bytes(groups * buckets_.size() * header_.resolutions.size() + 1 + kShardTables);
   io::FileReplacement replacement(path_);
   write_description(replacement.temporary_path(), user_block);
   // The reader's own code says where the bulk goes, and so vouches for the description just written.
@@ -280,6 +314,7 @@ void ShardWriter::finish() {
   bulk.push_back(layout.features);
   for (const ShardBucket& bucket : layout.buckets) {
     bulk.insert(bulk.end(), bucket.latents.begin(), bucket.latents.end());
+    bulk.insert(bulk.end(), bucket.controls.begin(), bucket.controls.end());
   }
   copy_bulk(replacement.temporary_path(), layout);
   io::seal_file(replacement.temporary_path(), user_block, bulk);

@@ -30,6 +30,7 @@ struct Record {
   std::int32_t group = -1;  ///< row of ShardHeader::groups, -1 = none
   std::int32_t subgroup = -1;
   std::vector<Latent> latents;    ///< one per resolution of the header, in order
+  std::vector<Latent> controls;   ///< of the control maps, in the same grids; none when the header has none
   std::vector<Caption> captions;  ///< at least one when the header has caption features
 };
 

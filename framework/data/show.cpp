@@ -75,6 +75,7 @@ std::string describe(const ShardReader& shard, std::size_t examples) {
       << "text encoder  " << with_config(header.text_encoder, header.text_encoder_config) << "\n"
       << "latents       " << name_of(header.latent) << ", " << io::name_of(header.latent_type) << ", "
       << header.channels << " channels\n"
+      << "control maps  " << (header.control.empty() ? "none" : header.control) << "\n"
       << "captions      " << header.caption_length << " x " << header.caption_width << " float16, "
       << (header.caption_store == CaptionStore::all ? "all positions" : "real positions only") << "\n";
   for (std::size_t k = 0; k < layout.buckets.size(); ++k) {
@@ -99,10 +100,9 @@ ShardStatistics verify_shard(const ShardReader& shard, std::size_t resolution) {
   for (std::uint64_t i = 0; i < shard.records(); ++i) {
     const RecordInfo info = shard.info(i);
     for (std::size_t r = 0; r < header.resolutions.size(); ++r) {
-      if (r != resolution) {
-        latent.resize(header.latent_values(shard.layout().buckets[info.bucket].grids[r]));
-        shard.read_latent(i, r, latent.data());
-      }
+      latent.resize(header.latent_values(shard.layout().buckets[info.bucket].grids[r]));
+      if (!header.control.empty()) shard.read_control(i, r, latent.data());
+      if (r != resolution) shard.read_latent(i, r, latent.data());
     }
     latent.resize(header.latent_values(shard.layout().buckets[info.bucket].grids.at(resolution)));
     shard.read_latent(i, resolution, latent.data());

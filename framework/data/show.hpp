@@ -24,7 +24,7 @@ struct ShardStatistics {
   float greatest = 0;
 };
 
-/// Reads every latent (one resolution) and every caption of a shard, checking all.
+/// Reads every latent, control map and caption of a shard, checking all.
 /// @return statistics of the latents; of the means, for a posterior.
 /// @throws Error at the first damaged record.
 ShardStatistics verify_shard(const ShardReader& shard, std::size_t resolution = 0);

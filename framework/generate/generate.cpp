@@ -9,6 +9,7 @@
 #include "base/random.hpp"
 #include "data/aspect_buckets.hpp"
 #include "io/picture_grid.hpp"
+#include "io/resize.hpp"
 #include "ops/graph.hpp"
 
 namespace tessera::generate {
@@ -56,6 +57,16 @@ void add_condition(const std::string& prompt, const Backbone& backbone, const Te
   what.facts.aspect.push_back(picture.ratio);
 }
 
+/// The latent of the control map for a prompt's pictures, made as those of training data are.
+std::vector<float> control_of(const RunComponents& components, const Request& request,
+                              const PictureSize& size, std::int64_t prompt) {
+  const io::Image& given = request.controls[static_cast<std::size_t>(prompt) % request.controls.size()];
+  const io::Image fitting =
+      io::resize_and_crop(given, {static_cast<int>(size.width), static_cast<int>(size.height)});
+  return components.codec().encode(request.controls_are_maps ? fitting
+                                                             : components.control()->extract(fitting));
+}
+
 /// Some pictures of the request, all of one size, in one run of the sampler. They are numbered prompt by
 /// prompt.
 std::vector<io::Image> sample_batch(const Backbone& backbone, const RunComponents& components,
@@ -71,7 +82,13 @@ std::vector<io::Image> sample_batch(const Backbone& backbone, const RunComponent
   const auto prompt_of = [&](std::int64_t i) -> const std::string& {
     return request.prompts[static_cast<std::size_t>(i / request.per_prompt)];
   };
-  for (const std::int64_t i : numbers) add_condition(prompt_of(i), backbone, encoder, geometry.picture, what);
+  for (const std::int64_t i : numbers) {
+    add_condition(prompt_of(i), backbone, encoder, geometry.picture, what);
+    if (request.controls.empty()) continue;
+    const std::vector<float> control =
+        control_of(components, request, geometry.picture, i / request.per_prompt);
+    what.control.insert(what.control.end(), control.begin(), control.end());
+  }
   const NoiseSource noise = [&](int draw) {
     std::vector<float> normals(values);
     std::vector<double> all;
@@ -105,6 +122,11 @@ std::vector<io::Image> sample_batch(const Backbone& backbone, const RunComponent
 /// Pictures [begin, end) of the request, those of one size together in batches.
 std::vector<Picture> sample_range(const Backbone& backbone, const RunComponents& components,
                                   const Request& request, std::int64_t begin, std::int64_t end) {
+  if (!request.controls.empty() && !components.reads_control()) {
+    throw Error("the model has no adapter that reads control maps", {},
+                "draw without control, or with a model that was trained with [model.adapter] name = "
+                "\"controlnet\"");
+  }
   const ops::NoGradScope no_grad;
   std::vector<Picture> pictures;
   std::map<PictureSize, std::vector<std::int64_t>> by_size;

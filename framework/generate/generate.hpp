@@ -27,6 +27,9 @@ struct Request {
   std::int64_t resolution = 0;  ///< side of square pictures, and nominal side of others, pixels
   /// Of the pictures of each prompt; taken in turn where there are more prompts. Empty: squares.
   std::vector<PictureSize> sizes;
+  /// Pictures whose control maps those of each prompt follow; taken in turn like sizes. Empty: none.
+  std::vector<io::Image> controls;
+  bool controls_are_maps = false;  ///< these are maps already, not pictures to make them from
   std::uint64_t seed = 0;
   double guidance = 1;     ///< at most 1: none
   int steps = 0;           ///< 0: the sampler's default
@@ -48,8 +51,8 @@ struct Picture {
                                                     const std::vector<double>& aspects);
 
 /// Samples with the weights that the backbone holds, at the position scale it has.
-/// @return all pictures, prompt by prompt. @throws Error when a size does not suit codec and model, or the
-/// model gives NaN.
+/// @return all pictures, prompt by prompt. @throws Error when a size does not suit codec and model, there are
+/// controls that the model does not read, or the model gives NaN.
 [[nodiscard]] std::vector<Picture> generate(const Backbone& backbone, const RunComponents& components,
                                             const Request& request);
 /// The same, the pictures shared out over the ranks. Collective. @return all pictures on rank 0, none

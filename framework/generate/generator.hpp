@@ -44,6 +44,7 @@ class Generator {
   [[nodiscard]] const checkpoint::Description& description() const { return description_; }
   [[nodiscard]] const train::RunConfig& config() const { return config_; }
   [[nodiscard]] const train::StageSettings& stage() const;
+  [[nodiscard]] const RunComponents& components() const { return *components_; }
 
  private:
   void set_positions(const Request& request);

@@ -1,6 +1,7 @@
 #include "generate/sample_hook.hpp"
 
 #include "generate/generate.hpp"
+#include "io/image_file.hpp"
 
 namespace tessera::generate {
 
@@ -9,6 +10,7 @@ io::Image sample_grid(const train::SampleRequest& wanted) {
   request.prompts = wanted.settings.prompts;
   request.resolution = wanted.resolution;
   request.sizes = bucket_sizes(wanted.components, wanted.resolution, wanted.settings.aspects);
+  for (const std::string& file : wanted.settings.controls) request.controls.push_back(io::read_image(file));
   request.seed = wanted.settings.seed;
   request.guidance = wanted.settings.guidance;
   request.steps = static_cast<int>(wanted.settings.steps);

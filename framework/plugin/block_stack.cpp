@@ -29,33 +29,59 @@ bool has_experts(const StackSpec& spec, std::int64_t block) {
          (spec.experts_in_last || block != last);
 }
 
-BlockStack::BlockStack(const StackSpec& spec, Modulation& modulation, Assembly& assembly)
-    : recompute_(spec.recompute) {
+BlockStack::BlockStack(const StackSpec& spec, Modulation& modulation, Assembly& assembly) : spec_(spec) {
   for (std::size_t i = 0; i < spec.qkv_ratios.size(); ++i) {
-    const auto index = static_cast<std::int64_t>(i);
-    BlockSpec block = spec.block;
-    block.qkv_width = scaled_qkv_width(block.width, spec.qkv_ratios[i], block.head_dim);
-    block.initial = spec.initial.at(i);
-    auto feed_forward = assembly.make<FeedForward>(has_experts(spec, index) ? "experts" : "feed_forward",
-                                                   {.width = block.width,
-                                                    .ratio = spec.mlp_ratios.at(i),
-                                                    .input = block.initial.input,
-                                                    .output = block.initial.output});
-    blocks_.push_back(std::make_unique<TransformerBlock>(block, std::move(feed_forward), modulation, index));
+    blocks_.push_back(make_block(static_cast<std::int64_t>(i), modulation, assembly));
     add_child(std::to_string(i), *blocks_.back());
   }
 }
 
-ops::Variable BlockStack::forward(ops::Variable x, const nn::Context& context,
-                                  const ops::Variable& prepared) const {
-  for (const auto& block : blocks_) {
-    const auto body = [&block = *block, offsets = context.offsets](const std::vector<ops::Variable>& inputs) {
-      return block.forward(inputs[0], {inputs[1], offsets}, inputs[2]);
-    };
-    x = recompute_ ? ops::recompute(body, {x, context.tokens, prepared})
-                   : body({x, context.tokens, prepared});
-  }
+std::unique_ptr<TransformerBlock> BlockStack::make_block(std::int64_t index, Modulation& modulation,
+                                                         Assembly& assembly) const {
+  const auto i = static_cast<std::size_t>(index);
+  BlockSpec block = spec_.block;
+  block.qkv_width = scaled_qkv_width(block.width, spec_.qkv_ratios.at(i), block.head_dim);
+  block.initial = spec_.initial.at(i);
+  auto feed_forward = assembly.make<FeedForward>(has_experts(spec_, index) ? "experts" : "feed_forward",
+                                                 {.width = block.width,
+                                                  .ratio = spec_.mlp_ratios.at(i),
+                                                  .input = block.initial.input,
+                                                  .output = block.initial.output});
+  return std::make_unique<TransformerBlock>(block, std::move(feed_forward), modulation, index);
+}
+
+ops::Variable BlockStack::forward(ops::Variable x, const nn::Context& context, const ops::Variable& prepared,
+                                  const ops::Variable& control) const {
+  const BlockInputs inputs{context, prepared};
+  if (route_ != nullptr && control.defined()) return route_->forward(*this, std::move(x), inputs, control);
+  for (const auto& block : blocks_) x = run(*block, x, inputs);
   return x;
+}
+
+ops::Variable BlockStack::run(const TransformerBlock& block, const ops::Variable& x,
+                              const BlockInputs& inputs) const {
+  const auto body = [&block, offsets = inputs.context.offsets](const std::vector<ops::Variable>& given) {
+    return block.forward(given[0], {given[1], offsets}, given[2]);
+  };
+  const std::vector<ops::Variable> given{x, inputs.context.tokens, inputs.prepared};
+  return spec_.recompute ? ops::recompute(body, given) : body(given);
+}
+
+BlockCopies BlockStack::copies(std::int64_t count, Assembly& assembly) const {
+  BlockCopies copies;
+  copies.modulation = assembly.make<Modulation>(
+      "modulation", {.blocks = count, .width = width(), .condition_width = spec_.condition_width});
+  for (std::int64_t i = 0; i < count; ++i) {
+    copies.blocks.push_back(make_block(i, *copies.modulation, assembly));
+  }
+  return copies;
+}
+
+void BlockStack::set_route(const BlockRoute& route) {
+  if (route_ != nullptr) {
+    throw Error("the model's blocks have an adapter already", {}, "attach one adapter to a model");
+  }
+  route_ = &route;
 }
 
 }  // namespace tessera

@@ -30,8 +30,9 @@ Condition GuidedNetwork::condition_of(const DenoiserRequest& request) const {
     std::vector<float> features = request.captions;
     const std::int64_t per_image = static_cast<std::int64_t>(features.size()) / batch;
     if (request.caption_width <= 0 || per_image == 0 || per_image % request.caption_width != 0) {
-      throw Error("a caption of " + std::to_string(per_image) + " values is no whole number of positions of " +
-                  std::to_string(request.caption_width) + " features");
+      throw Error("a caption of " + std::to_string(per_image) +
+                  " values is no whole number of positions of " + std::to_string(request.caption_width) +
+                  " features");
     }
     const std::int64_t length = per_image / request.caption_width;
     condition.captions.lengths = request.caption_lengths;
@@ -40,9 +41,14 @@ Condition GuidedNetwork::condition_of(const DenoiserRequest& request) const {
       for (std::int64_t b = 0; b < batch; ++b) features.insert(features.end(), null.begin(), null.end());
       append_copy(condition.captions.lengths);  // the null caption is as long as the prompt
     }
-    condition.captions.features =
-        ops::Variable(ops::converted(Tensor::from_host(features, {rows, length, request.caption_width}),
-                                     network_.precision().residual));
+    condition.captions.features = ops::Variable(ops::converted(
+        Tensor::from_host(features, {rows, length, request.caption_width}), network_.precision().residual));
+  }
+  if (!request.control.empty()) {
+    std::vector<float> control = request.control;
+    if (guided()) append_copy(control);  // guidance is between captions: both sides follow the map
+    condition.control = ops::converted(Tensor::from_host(control, {rows, shape_[1], shape_[2], shape_[3]}),
+                                       network_.precision().residual);
   }
   condition.facts = request.facts;
   if (guided()) {

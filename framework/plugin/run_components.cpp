@@ -6,6 +6,7 @@ RunComponents::RunComponents(const Registry& registry, const ConfigTree& configu
     : outer_(registry, configuration), model_(registry, configuration.table("model")) {
   codec_ = outer_.make<Codec>("codec", {});
   text_encoder_ = outer_.make<TextEncoder>("text_encoder", {});
+  control_ = outer_.make_optional<ControlMap>("control", {});
   encoder_tables_ = outer_.resolved();
   make_model();
 }
@@ -15,6 +16,7 @@ RunComponents::RunComponents(const RunComponents& sibling, const ConfigTree& con
       model_(sibling.outer_.registry(), configuration.table("model")),
       codec_(sibling.codec_),
       text_encoder_(sibling.text_encoder_),
+      control_(sibling.control_),
       encoder_tables_(sibling.encoder_tables_) {
   make_model();
 }
@@ -25,6 +27,12 @@ void RunComponents::make_model() {
                                                  .caption_length = text_encoder_->length()});
   adapter_ = model_.make_optional<Adapter>("adapter", {});
   if (adapter_ != nullptr) adapter_->attach(*backbone_);
+  if (reads_control() && control_ == nullptr) {
+    throw Error("the adapter '" + model_.name_at("adapter") +
+                    "' reads control maps, but the configuration does not say what these are",
+                model_.configuration().where("adapter.name"),
+                "Add a table [control] with the name of a component that makes them: `tessera plugins`");
+  }
   masking_ = model_.make<Masking>("masking", {});
   objective_ = outer_.make<Objective>("objective", {});
   sampler_ = outer_.make<Sampler>("sampler", {});

@@ -8,6 +8,7 @@
 #include "plugin/slots/adapter.hpp"
 #include "plugin/slots/backbone.hpp"
 #include "plugin/slots/codec.hpp"
+#include "plugin/slots/control_map.hpp"
 #include "plugin/slots/masking.hpp"
 #include "plugin/slots/objective.hpp"
 #include "plugin/slots/sampler.hpp"
@@ -15,22 +16,26 @@
 
 namespace tessera {
 
-/// The components of a configuration with the tables [codec], [text_encoder], [model.backbone] and the other
-/// [model.*] slots, [model.masking], [objective] and [sampler].
+/// The components of a configuration with the tables [codec], [text_encoder], [control], [model.backbone] and
+/// the other [model.*] slots, [model.masking], [objective] and [sampler].
 class RunComponents {
  public:
   /// Builds without memory for parameters. @throws Error on an unknown component or a bad setting.
   RunComponents(const Registry& registry, const ConfigTree& configuration);
-  /// Another model of the same run: codec and text encoder are those of `sibling`.
+  /// Another model of the same run: codec, text encoder and control map are those of `sibling`.
   RunComponents(const RunComponents& sibling, const ConfigTree& configuration);
 
   [[nodiscard]] const Codec& codec() const { return *codec_; }
   [[nodiscard]] const TextEncoder& text_encoder() const { return *text_encoder_; }
+  /// What makes control maps; null when nothing reads them.
+  [[nodiscard]] const ControlMap* control() const { return control_.get(); }
   [[nodiscard]] Backbone& backbone() { return *backbone_; }
   [[nodiscard]] const Backbone& backbone() const { return *backbone_; }
   /// What is attached to the backbone; null when nothing is.
   [[nodiscard]] Adapter* adapter() { return adapter_.get(); }
   [[nodiscard]] const Adapter* adapter() const { return adapter_.get(); }
+  /// Whether the model reads Condition::control.
+  [[nodiscard]] bool reads_control() const { return adapter_ != nullptr && adapter_->reads_control(); }
   [[nodiscard]] const Masking& masking() const { return *masking_; }
   [[nodiscard]] const Objective& objective() const { return *objective_; }
   [[nodiscard]] const Sampler& sampler() const { return *sampler_; }
@@ -48,7 +53,8 @@ class RunComponents {
   Assembly model_;
   std::shared_ptr<const Codec> codec_;
   std::shared_ptr<const TextEncoder> text_encoder_;
-  ConfigTree encoder_tables_;  // of these two, resolved
+  std::shared_ptr<const ControlMap> control_;
+  ConfigTree encoder_tables_;  // of these three, resolved
   std::unique_ptr<Backbone> backbone_;
   std::unique_ptr<Adapter> adapter_;
   std::unique_ptr<Masking> masking_;

@@ -60,7 +60,9 @@ ConfigTree adapted_tree(const RunConfig& config, std::size_t stage, const checkp
                 "Merge that one first: `tessera checkpoint export-adapter` and `tessera checkpoint merge`.");
   }
   const RunConfig trained = config_of(adapter, file);
-  tree.insert("model.adapter", trained.stage_tree(trained.stage_of(adapter.state)).table("model.adapter"));
+  const ConfigTree addition = trained.stage_tree(trained.stage_of(adapter.state));
+  tree.insert("model.adapter", addition.table("model.adapter"));
+  if (addition.has("control")) tree.insert("control", addition.table("control"));
   return tree;
 }
 

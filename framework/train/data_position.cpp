@@ -8,7 +8,7 @@ DataPosition data_position(const RunConfig& config, const checkpoint::RunState& 
   std::int64_t draws = state.samples_seen;
   for (std::int64_t i = 0; i < state.stage; ++i) {
     const StageSettings& before = config.stages[static_cast<std::size_t>(i)];
-    if (before.data.path == stage.data.path) {
+    if (before.data.draws_like(stage.data)) {
       position.earlier.push_back(
           {static_cast<std::uint64_t>(before.batch), static_cast<std::uint64_t>(before.steps)});
     } else {

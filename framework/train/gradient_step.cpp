@@ -58,17 +58,20 @@ double GradientStep::micro_step(const data::HostBatch& batch, const RandomKey& k
   const TrainingBatch training{ops::converted(Tensor::from_host(batch.latents, shape), type),
                                condition_of(batch), stage_.mask_ratio > 0 ? &mask : nullptr};
   const ObjectiveLoss loss = components_.objective().loss(components_.backbone(), training, draws);
-  backward(loss.per_image, last);
+  const std::vector<double> losses = ops::converted(loss.per_image.value(), DType::f64).to_host<double>();
+  backward(loss.per_image, batch.weight, last);
   double sum = 0;
-  for (const double value : ops::converted(loss.per_image.value(), DType::f64).to_host<double>()) {
-    sum += value;
-  }
+  for (std::size_t i = 0; i < losses.size(); ++i) sum += batch.weight[i] * losses[i];
   return sum / static_cast<double>(stage_.batch);
 }
 
 Condition GradientStep::condition_of(const data::HostBatch& batch) {
   Condition condition;
   if (components_.backbone().captions() != nullptr) condition.captions = captions_of(batch);
+  if (components_.reads_control()) {
+    condition.control = ops::converted(Tensor::from_host(batch.controls, latent_shape(batch)),
+                                       model_.store().precision().residual);
+  }
   PictureFacts& facts = condition.facts;
   facts.height.assign(batch.height.begin(), batch.height.end());
   facts.width.assign(batch.width.begin(), batch.width.end());
@@ -114,10 +117,10 @@ TokenMask GradientStep::mask_of(const data::HostBatch& batch, const RandomKey& k
                          columns, Masking::kept_tokens(rows * columns, stage_.mask_ratio));
 }
 
-void GradientStep::backward(const ops::Variable& per_image, bool last) {
-  const std::int64_t images = per_image.shape()[0];
-  const std::vector<double> share(static_cast<std::size_t>(images), 1.0 / static_cast<double>(stage_.batch));
-  const Tensor seed = ops::converted(Tensor::from_host(share, {images}), per_image.dtype());
+void GradientStep::backward(const ops::Variable& per_image, const std::vector<double>& weights, bool last) {
+  std::vector<double> share = weights;
+  for (double& weight : share) weight /= static_cast<double>(stage_.batch);
+  const Tensor seed = ops::converted(Tensor::from_host(share, per_image.shape()), per_image.dtype());
   if (!model_.route().follows_backward(last)) {
     ops::backward(per_image, seed);
     return;

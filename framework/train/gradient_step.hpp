@@ -1,7 +1,7 @@
 #pragma once
 // Invariant: the gradient of a step is that of the mean loss over its global batch, whatever the number of
-// ranks and the size of micro-batches: every image's loss weighs 1/B, its random draws depend on its position
-// in the global batch, and a rank adds its micro-batches in order.
+// ranks and the size of micro-batches: every image's loss weighs 1/B times the weight of its data, its random
+// draws depend on its position in the global batch, and a rank adds its micro-batches in order.
 
 #include <cstdint>
 #include <vector>
@@ -28,7 +28,8 @@ class GradientStep {
   [[nodiscard]] Condition condition_of(const data::HostBatch& batch);
   [[nodiscard]] CaptionFeatures captions_of(const data::HostBatch& batch);
   [[nodiscard]] TokenMask mask_of(const data::HostBatch& batch, const RandomKey& key);
-  void backward(const ops::Variable& per_image, bool last);
+  /// @param weights  of the images' losses
+  void backward(const ops::Variable& per_image, const std::vector<double>& weights, bool last);
   /// Of the rank with the largest share of the batch.
   [[nodiscard]] std::uint32_t most_micro_batches() const;
   /// Sends on the gradients of parameters that no operation before `order` used.

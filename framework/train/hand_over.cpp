@@ -37,6 +37,7 @@ ModelOutline outline_of(RunComponents& components) {
     outline.parameters.emplace(named.name, named.parameter->shape());
     if (!named.parameter->options().trainable) outline.frozen.insert(named.name);
   }
+  if (const Adapter* adapter = components.adapter()) outline.copies = adapter->copies();
   outline.tables = components.resolved().table("model");
   return outline;
 }
@@ -94,7 +95,20 @@ PlannedHandOver::PlannedHandOver(const Registry& registry, const ConfigTree& han
   } catch (const Error& error) {
     throw failure(error.summary(), error.remedy());
   }
+  add_copies(to);
   check(from, to);
+}
+
+void PlannedHandOver::add_copies(const ModelOutline& to) {
+  const std::vector<TensorRule> given = rules_;
+  const auto rule_of = [&](const std::string& target) {
+    return std::ranges::find(given, target, &TensorRule::target);
+  };
+  for (const auto& [copy, original] : to.copies) {
+    if (rule_of(copy) != given.end()) continue;
+    const auto rule = rule_of(original);
+    if (rule != given.end()) rules_.push_back({copy, rule->sources, rule->derive});
+  }
 }
 
 Error PlannedHandOver::failure(const std::string& what, const std::string& remedy) const {

@@ -47,6 +47,8 @@ class PlannedHandOver {
   void apply(const EarlierModel& from, ModelState& to) const;
 
  private:
+  /// Rules for the copies that an adapter trains: the same sources as those of what they copy.
+  void add_copies(const ModelOutline& to);
   void check(const ModelOutline& from, const ModelOutline& to);
   /// What an adapter freezes must not keep its initial values.
   void check_base(const ModelOutline& to) const;

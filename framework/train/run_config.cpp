@@ -10,8 +10,9 @@ namespace tessera::train {
 namespace {
 
 const std::vector<std::string>& known_tables() {
-  static const std::vector<std::string> names{"run",   "data",  "optimizer", "start",   "stage",
-                                              "codec", "model", "objective", "sampler", "text_encoder"};
+  static const std::vector<std::string> names{"run",       "data",    "optimizer",   "start",
+                                              "stage",     "codec",   "control",     "model",
+                                              "objective", "sampler", "text_encoder"};
   return names;
 }
 
@@ -60,11 +61,58 @@ RunSettings run_settings(const Config& config) {
   run.sample = {.prompts = config.get<std::vector<std::string>>("sample_prompts"),
                 .seed = static_cast<std::uint64_t>(config.get<std::int64_t>("sample_seed")),
                 .guidance = config.get<double>("sample_guidance"),
-                .steps = config.get<std::int64_t>("sample_steps")};
+                .steps = config.get<std::int64_t>("sample_steps"),
+                .controls = config.get<std::vector<std::string>>("sample_controls")};
   return run;
 }
 
-DataSettings data_settings(const Config& config) {
+/// `path = "folder"` is as good as a list of one.
+ConfigTree with_path_list(ConfigTree data) {
+  const ConfigNode* path = data.root().find("path");
+  if (path == nullptr || !std::holds_alternative<std::string>(path->value)) return data;
+  ConfigNode root = data.root();
+  ConfigNode entry = *path;
+  root.find("path")->value = ConfigNode::List{std::move(entry)};
+  return ConfigTree(std::move(root), data.path());
+}
+
+/// A checked table [data] with its [[data.mix]].
+struct DataTables {
+  Config data;
+  std::vector<Config> mix;
+};
+
+std::vector<Config> mix_tables(const ConfigTree& data) {
+  std::vector<Config> tables;
+  double shares = 0;
+  for (const ConfigTree& table : data.tables("mix")) {
+    tables.push_back(Config::resolve(with_path_list(table), mix_schema()));
+    shares += tables.back().get<double>("share");
+    if (shares > 0.999999) {
+      throw Error("the shares of [[data.mix]] add up to " + std::to_string(shares) +
+                      ", which leaves nothing for [data] path",
+                  tables.back().where("share"), "Give all of them together less than 1.");
+    }
+  }
+  return tables;
+}
+
+/// Of [data], or that of a stage laid over it.
+DataTables data_tables(ConfigTree data, const ConfigTree& over = {}) {
+  data.merge(over);
+  std::vector<Config> mix = mix_tables(data);
+  return {Config::resolve(with_path_list(std::move(data)), data_schema(), {"mix"}), std::move(mix)};
+}
+
+void insert(ConfigTree& tree, const std::string& place, const DataTables& tables) {
+  tree.insert(place, tables.data);
+  for (std::size_t i = 0; i < tables.mix.size(); ++i) {
+    tree.insert(place + ".mix." + std::to_string(i), tables.mix[i]);
+  }
+}
+
+DataSettings data_settings(const DataTables& tables) {
+  const Config& config = tables.data;
   DataSettings data;
   data.path = config.get<std::vector<std::string>>("path");
   data.caption_drop = config.get<double>("caption_drop");
@@ -72,6 +120,10 @@ DataSettings data_settings(const Config& config) {
   data.workers = config.get<std::int64_t>("workers");
   data.prefetch = config.get<std::int64_t>("prefetch");
   data.window_shards = config.get<std::int64_t>("window_shards");
+  for (const Config& table : tables.mix) {
+    data.mix.push_back({table.get<std::vector<std::string>>("path"), table.get<double>("share"),
+                        table.get<double>("weight")});
+  }
   return data;
 }
 
@@ -101,22 +153,6 @@ StartSettings start_settings(const ConfigTree& table, const Config& config) {
   start.where = config.where("checkpoint");
   start.hand_over = hand_over_of(table, "weights");
   return start;
-}
-
-/// `path = "folder"` is as good as a list of one.
-ConfigTree with_path_list(ConfigTree data) {
-  const ConfigNode* path = data.root().find("path");
-  if (path == nullptr || !std::holds_alternative<std::string>(path->value)) return data;
-  ConfigNode root = data.root();
-  ConfigNode entry = *path;
-  root.find("path")->value = ConfigNode::List{std::move(entry)};
-  return ConfigTree(std::move(root), data.path());
-}
-
-/// A table [data], or that of a stage laid over it.
-Config data_config(ConfigTree data, const ConfigTree& over = {}) {
-  data.merge(over);
-  return Config::resolve(with_path_list(std::move(data)), data_schema());
 }
 
 /// The tables of a stage that override those of the run.
@@ -176,6 +212,12 @@ void check_schedule(const StageSettings& stage, const Config& config) {
 
 }  // namespace
 
+std::vector<std::string> DataSettings::all_paths() const {
+  std::vector<std::string> all = path;
+  for (const MixSettings& part : mix) all.insert(all.end(), part.path.begin(), part.path.end());
+  return all;
+}
+
 PositionGrid positions_of(const StageSettings& stage, const RunComponents& components) {
   const std::int64_t unit = components.codec().downsampling() * components.backbone().patch_size();
   return {.scale = stage.position_scale, .base = stage.resolution / unit};
@@ -186,7 +228,7 @@ RunConfig RunConfig::resolve(const ConfigTree& tree) {
   RunConfig result;
   result.tree = tree;
   const Config run = Config::resolve(tree.table("run"), run_schema());
-  const Config data = data_config(tree.table("data"));
+  const DataTables data = data_tables(tree.table("data"));
   const Config optimizer = Config::resolve(tree.table("optimizer"), optimizer_schema());
   result.run = run_settings(run);
   result.data = data_settings(data);
@@ -195,7 +237,7 @@ RunConfig RunConfig::resolve(const ConfigTree& tree) {
                       .beta2 = optimizer.get<double>("beta2"),
                       .eps = optimizer.get<double>("eps")};
   result.resolved_.insert("run", run);
-  result.resolved_.insert("data", data);
+  insert(result.resolved_, "data", data);
   result.resolved_.insert("optimizer", optimizer);
   if (tree.has("start")) {
     const ConfigTree table = tree.table("start");
@@ -208,7 +250,7 @@ RunConfig RunConfig::resolve(const ConfigTree& tree) {
     const Config config =
         Config::resolve(table, stage_schema(), {"hand_over", "data", "model", "objective", "sampler"});
     StageSettings stage = stage_settings(table, config, result.run.sample);
-    const Config stage_data = data_config(tree.table("data"), table.table("data"));
+    const DataTables stage_data = data_tables(tree.table("data"), table.table("data"));
     stage.data = data_settings(stage_data);
     check_schedule(stage, config);
     if (!names.insert(stage.name).second) {
@@ -217,7 +259,12 @@ RunConfig RunConfig::resolve(const ConfigTree& tree) {
     }
     const std::string place = "stage." + std::to_string(result.stages.size());
     result.resolved_.insert(place, config);
-    if (table.has("data")) result.resolved_.insert(place + ".data", stage_data);
+    if (table.has("data")) {
+      insert(result.resolved_, place + ".data", stage_data);
+      if (stage_data.mix.empty() && !data.mix.empty()) {  // said, or it would be that of [data]
+        result.resolved_.set(place + ".data.mix", FieldValue(std::vector<std::string>{}));
+      }
+    }
     result.stages.push_back(std::move(stage));
   }
   if (result.stages.empty()) {
@@ -250,7 +297,9 @@ void RunConfig::check_model_tables(std::span<const ConfigTree> made) const {
 ConfigTree RunConfig::resolved(std::span<const ConfigTree> made) const {
   check_model_tables(made);
   ConfigTree result;
-  for (const char* key : {"codec", "text_encoder"}) result.insert(key, made.front().table(key));
+  for (const char* key : {"codec", "text_encoder", "control"}) {
+    if (made.front().has(key)) result.insert(key, made.front().table(key));
+  }
   // What a stage does not override is the run's, and the same in every stage that makes it.
   for (std::size_t i = 0; i < stages.size(); ++i) {
     for (const std::string& path : component_tables(made[i])) {

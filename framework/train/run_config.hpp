@@ -1,7 +1,7 @@
 #pragma once
 // Invariant: a RunConfig comes from a checked configuration: every key known, of the right type and range,
-// and values that must fit together do. The tables of components ([codec], [text_encoder], [model.*],
-// [objective], [sampler], hand-overs) are checked when the components are built.
+// and values that must fit together do. The tables of components ([codec], [text_encoder], [control],
+// [model.*], [objective], [sampler], hand-overs) are checked when the components are built.
 
 #include <cstdint>
 #include <optional>
@@ -26,6 +26,8 @@ struct SampleSettings {
   std::uint64_t seed = 0;
   double guidance = 5;
   std::int64_t steps = 0;  ///< 0: the sampler's default
+  /// Picture files whose control maps they follow, prompt by prompt in turn.
+  std::vector<std::string> controls{};
   /// Height / width of the pictures, prompt by prompt in turn; empty: squares.
   std::vector<double> aspects{};
 };
@@ -46,14 +48,30 @@ struct RunSettings {
 /// Which of a shard's two labels is the class of a picture.
 enum class LabelKind : std::uint8_t { subgroup, group };
 
+/// [[data.mix]]: further data that every batch has a share of.
+struct MixSettings {
+  std::vector<std::string> path;
+  double share = 0;   ///< of every batch
+  double weight = 1;  ///< of its pictures' losses
+  friend bool operator==(const MixSettings&, const MixSettings&) = default;
+};
+
 /// [data], or what it and a stage's own `data` table come to
 struct DataSettings {
   std::vector<std::string> path;  ///< folders of shards, or shards
+  std::vector<MixSettings> mix;   ///< the rest of a batch is of `path`, with the weight 1
   double caption_drop = 0.1;
   LabelKind label = LabelKind::subgroup;
   std::int64_t workers = 1;   ///< reading threads per rank
   std::int64_t prefetch = 3;  ///< micro-batches read ahead
   std::int64_t window_shards = 16;
+
+  /// Of everything that it trains on, in the order of the parts.
+  [[nodiscard]] std::vector<std::string> all_paths() const;
+  /// Whether both draw from one sequence.
+  [[nodiscard]] bool draws_like(const DataSettings& other) const {
+    return path == other.path && mix == other.mix;
+  }
 };
 
 /// [start]: the checkpoint of another run that this one begins from.
@@ -121,6 +139,7 @@ struct RunConfig {
 
 [[nodiscard]] const Schema& run_schema();
 [[nodiscard]] const Schema& data_schema();
+[[nodiscard]] const Schema& mix_schema();
 [[nodiscard]] const Schema& optimizer_schema();
 [[nodiscard]] const Schema& start_schema();
 [[nodiscard]] const Schema& stage_schema();

@@ -28,6 +28,11 @@ const Schema& run_schema() {
             "as they are.");
     s.integer("sample_every", 0).at_least(0).unit("steps").help("Between two sample grids; 0 makes none.");
     s.strings("sample_prompts", {}).help("Prompts of the sample grids, one tile each.");
+    s.strings("sample_controls", {})
+        .help(
+            "Pictures whose control maps the sample pictures follow, prompt by prompt in turn; for models "
+            "with "
+            "an adapter that reads such maps.");
     s.integer("sample_seed", 0).at_least(0).help("Seed of the sample grids' noise.");
     s.number("sample_guidance", 5).at_least(0).help("Classifier-free guidance of the sample grids.");
     s.integer("sample_steps", 0).at_least(0).help("Of the sampler; 0 takes its own default.");
@@ -51,6 +56,22 @@ const Schema& data_schema() {
     s.integer("window_shards", 16)
         .range(1, 65536)
         .help("Shards whose records are mixed with each other; more mix better and touch more files.");
+    return s;
+  }();
+  return schema;
+}
+
+const Schema& mix_schema() {
+  static const Schema schema = [] {
+    Schema s("mix", "Further data that every batch has a share of");
+    s.strings("path").help("Folders of shards, or shards: one text or a list.");
+    s.number("share").range(1e-6, 0.999999).help("Part of every batch; what all leave is of [data] path.");
+    s.number("weight", 1)
+        .at_least(0)
+        .help(
+            "Of its pictures' losses; those of [data] path have 1. A step's loss is the sum of weight x loss "
+            "over "
+            "its pictures, divided by their number.");
     return s;
   }();
   return schema;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "data/aspect_buckets.hpp"
+#include "io/image_file.hpp"
 
 namespace tessera::train {
 namespace {
@@ -41,11 +42,12 @@ data::Grid grid_of_all(const data::Dataset& dataset, std::size_t resolution, con
 /// What the stages `users` need of their data.
 data::DatasetExpectation expectation(std::span<const RunComponents> stages,
                                      std::span<const std::size_t> users) {
-  const RunComponents& any = stages.front();  // codec and text encoder are those of the run
+  const RunComponents& any = stages.front();  // codec, text encoder and control map are those of the run
   data::DatasetExpectation expected;
   expected.codec = any.codec().identity();
   expected.channels = static_cast<std::uint32_t>(any.codec().channels());
   for (const std::size_t user : users) {
+    if (stages[user].reads_control()) expected.control = any.control()->identity();
     const CaptionConditioner* captions = stages[user].backbone().captions();
     if (captions == nullptr) continue;  // a data set of classes alone has no captions to check
     expected.text_encoder = any.text_encoder().identity();
@@ -95,6 +97,11 @@ void check_samples(const StageSettings& stage, const RunComponents& components, 
                 where,
                 "Choose a multiple of " + std::to_string(unit) + " as resolution, or no sample_prompts.");
   }
+  if (!stage.sample.controls.empty() && !components.reads_control()) {
+    throw Error("the model reads no control maps, but there are sample_controls.", where,
+                "Remove sample_controls from [run], or add an adapter that reads such maps.");
+  }
+  for (const std::string& file : stage.sample.controls) (void)io::read_image_size(file);
   const AuxiliaryConditioner* auxiliary = components.backbone().auxiliary();
   if (auxiliary == nullptr || auxiliary->classes() == 0) return;
   for (const std::string& prompt : stage.sample.prompts) {
@@ -114,15 +121,31 @@ std::vector<std::shared_ptr<const data::Dataset>> open_data(const RunConfig& con
   std::vector<std::shared_ptr<const data::Dataset>> opened(stages.size());
   for (std::size_t i = 0; i < stages.size(); ++i) {
     if (opened[i]) continue;
-    const std::vector<std::string>& path = config.stages.at(i).data.path;
+    const std::vector<std::string> paths = config.stages.at(i).data.all_paths();
     std::vector<std::size_t> users;
     for (std::size_t j = i; j < stages.size(); ++j) {
-      if (config.stages.at(j).data.path == path) users.push_back(j);
+      if (config.stages.at(j).data.all_paths() == paths) users.push_back(j);
     }
-    const auto data = std::make_shared<const data::Dataset>(path, expectation(stages, users));
+    const auto data = std::make_shared<const data::Dataset>(paths, expectation(stages, users));
     for (const std::size_t user : users) opened[user] = data;
   }
   return opened;
+}
+
+std::vector<data::MixturePart> mixture_of(const DataSettings& settings, const data::Dataset& dataset) {
+  if (settings.mix.empty()) return {};
+  std::size_t path = 0;
+  const auto shards_of = [&](const std::vector<std::string>& paths) {
+    std::size_t shards = 0;
+    for (std::size_t i = 0; i < paths.size(); ++i) shards += dataset.shards_by_path().at(path++);
+    return shards;
+  };
+  std::vector<data::MixturePart> parts{{shards_of(settings.path), 1, 1}};
+  for (const MixSettings& mix : settings.mix) {
+    parts.push_back({shards_of(mix.path), mix.share, mix.weight});
+    parts.front().share -= mix.share;
+  }
+  return parts;
 }
 
 void check_stage(const RunConfig& config, std::size_t index, const RunComponents& components,
@@ -138,6 +161,17 @@ void check_stage(const RunConfig& config, std::size_t index, const RunComponents
     throw Error("the model's adapter would adapt initial values, not a trained model.",
                 config.stage_tree(index).where("model.adapter.name"),
                 "Name a trained model: [start] checkpoint = \"FILE\".");
+  }
+  if (const std::vector<data::MixturePart> parts = mixture_of(stage.data, dataset); !parts.empty()) {
+    if (stage.aspect_buckets) {
+      throw Error("data that [[data.mix]] mixes cannot train in aspect buckets.", where,
+                  "Build all of it in one shape and set aspect_buckets = false, or train without data.mix.");
+    }
+    try {
+      (void)data::shared_out(static_cast<std::uint64_t>(stage.batch), parts);
+    } catch (const Error& error) {
+      throw Error(error.summary(), where, error.remedy());
+    }
   }
   const std::size_t resolution = dataset.resolution_index(stage.resolution);
   if (stage.aspect_buckets) {

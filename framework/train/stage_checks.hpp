@@ -7,6 +7,7 @@
 
 #include "comm/communicator.hpp"
 #include "data/dataset.hpp"
+#include "data/mixture.hpp"
 #include "train/run_config.hpp"
 
 namespace tessera::train {
@@ -16,6 +17,10 @@ namespace tessera::train {
 /// reads captions, or lacks what a stage's model reads.
 [[nodiscard]] std::vector<std::shared_ptr<const data::Dataset>> open_data(
     const RunConfig& config, std::span<const RunComponents> stages);
+
+/// The parts that [[data.mix]] makes of the data; none without it. @param dataset  what open_data() opened
+[[nodiscard]] std::vector<data::MixturePart> mixture_of(const DataSettings& settings,
+                                                        const data::Dataset& dataset);
 
 /// @throws Error when the stage cannot train `components`, which are its own, on this data with this many
 /// ranks.

@@ -4,11 +4,13 @@
 #include <cmath>
 
 #include "train/data_position.hpp"
+#include "train/stage_checks.hpp"
 
 namespace tessera::train {
 namespace {
 
-data::LoaderConfig loading(const RunConfig& config, const StageSettings& stage, const Codec& codec,
+data::LoaderConfig loading(const RunConfig& config, const StageSettings& stage,
+                           const RunComponents& components, const data::Dataset& dataset,
                            const checkpoint::RunState& state, const comm::Communicator& world) {
   DataPosition position = data_position(config, state);
   return {.resolution = stage.resolution,
@@ -23,8 +25,10 @@ data::LoaderConfig loading(const RunConfig& config, const StageSettings& stage, 
           .first_step = static_cast<std::uint64_t>(state.stage_step),
           .first_draw = position.draws,
           .earlier = std::move(position.earlier),
-          .downsampling = static_cast<std::uint32_t>(codec.downsampling()),
+          .mixture = mixture_of(stage.data, dataset),
+          .downsampling = static_cast<std::uint32_t>(components.codec().downsampling()),
           .caption_drop = stage.data.caption_drop,
+          .controls = components.reads_control(),
           .window_shards = static_cast<std::uint32_t>(stage.data.window_shards),
           .prefetch = static_cast<std::uint32_t>(stage.data.prefetch),
           .threads = static_cast<std::uint32_t>(stage.data.workers)};
@@ -61,7 +65,7 @@ StageTraining::Outcome StageTraining::run(const std::shared_ptr<const data::Data
   const StageModel model{settings_, components_, model_};
   if (state.stage_step == 0) begin(*dataset, record);
   if (state.stage_step < settings_.steps) {
-    data::Loader loader(dataset, loading(config_, settings_, components_.codec(), state, world_));
+    data::Loader loader(dataset, loading(config_, settings_, components_, *dataset, state, world_));
     GradientStep gradient(components_, model_, settings_, loader);
     while (state.stage_step < settings_.steps) {
       const StepReport report = step(gradient, record);

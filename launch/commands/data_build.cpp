@@ -98,11 +98,13 @@ ExitCode build(const Arguments& arguments, const std::string& command, const dat
   EncoderChoice choice(arguments, registry, command);
   const auto codec = choice.make_codec();
   const auto text_encoder = choice.make_text_encoder();
+  const auto control = choice.make_control();
   if (buckets) {
     options.bucket_unit =
         arguments.integer("--unit", std::max<std::int64_t>(4, 2 * codec->downsampling()), 1, 65536);
   }
-  const datasets::BuildReport report = datasets::build_shards(source, {*codec, *text_encoder}, options);
+  const datasets::BuildReport report =
+      datasets::build_shards(source, {*codec, *text_encoder, control.get()}, options);
   if (buckets) print_buckets(report);
   for (const datasets::LeftOut& left_out : source.left_out()) {
     std::cout << left_out.count << " left out: " << left_out.reason << "\n";
@@ -244,7 +246,8 @@ Command build_folder_command() {
   table.summary = "make shards from a folder of pictures with a captions file";
   table.details =
       "Pictures are PNG or JPEG. The captions file is CSV with the columns image and caption, or JSON lines "
-      "{\"image\": ..., \"caption\": ...}; optional: group, subgroup, held_out, in JSON "
+      "{\"image\": ..., \"caption\": ...}; optional: control (the file of a control map that another program "
+      "made, for --control), group, subgroup, held_out, in JSON "
       "alternative_captions. "
       "A picture is resized (bicubic, antialiased) so that it covers the square of the size, or with "
       "--buckets the "

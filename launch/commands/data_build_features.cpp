@@ -25,7 +25,9 @@ ExitCode run(const Arguments& arguments) {
   EncoderChoice choice(arguments, registry, command, "precomputed");
   const auto codec = choice.make_codec();
   const auto text_encoder = choice.make_text_encoder();
-  print_shards(datasets::features::build_feature_shards({*codec, *text_encoder}, options), options.folder);
+  const auto control = choice.make_control();
+  print_shards(datasets::features::build_feature_shards({*codec, *text_encoder, control.get()}, options),
+               options.folder);
   return ExitCode::done;
 }
 
@@ -39,7 +41,8 @@ Command build_features_command() {
       "The list has one JSON object a line: {\"latents\": [\"a_256.npy\"], \"caption\": \"a cat\", "
       "\"features\": \"a_t5.npy\"}, file names relative to the list; optional: id, length (positions that "
       "are not "
-      "padding), width and height of the original picture, group, subgroup, held_out; several captions as "
+      "padding), controls (files like latents, of control maps, for --control), width and height of the "
+      "original picture, group, subgroup, held_out; several captions as "
       "\"captions\": [{\"caption\": ..., \"features\": ..., \"length\": ...}, ...]. Arrays are NumPy's .npy: "
       "latents "
       "[C, h, w], features [positions, width]. Codec and text encoder are those of --config, which say the "

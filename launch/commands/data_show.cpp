@@ -25,8 +25,9 @@ std::pair<std::size_t, std::uint64_t> place_of(const data::Dataset& dataset, std
 }
 
 /// Pictures spread over the data set, wide ones first, each in the shape of its bucket.
+/// @param maps  the control maps instead of the pictures
 io::Image contact_sheet(const data::Dataset& dataset, const Codec& codec, std::size_t resolution,
-                        std::uint64_t count) {
+                        std::uint64_t count, bool maps) {
   std::vector<io::Tile> tiles;
   count = std::min<std::uint64_t>(count, dataset.records());
   for (std::uint64_t i = 0; i < count; ++i) {
@@ -35,7 +36,8 @@ io::Image contact_sheet(const data::Dataset& dataset, const Codec& codec, std::s
     const data::RecordInfo info = shard->info(record);
     const data::Grid grid = shard->layout().buckets[info.bucket].grids[resolution];
     std::vector<float> latent(shard->header().latent_values(grid));
-    shard->read_latent(record, resolution, latent.data());
+    maps ? shard->read_control(record, resolution, latent.data())
+         : shard->read_latent(record, resolution, latent.data());
     if (shard->header().latent == data::LatentKind::posterior) latent.resize(latent.size() / 2);
     const std::string caption =
         info.captions > 0 ? std::string(shard->caption_text(record, 0)) : std::string(info.id);
@@ -64,7 +66,8 @@ void draw_contact_sheet(const Arguments& arguments, const data::Dataset& dataset
   }
   const auto resolution = static_cast<std::size_t>(found - header.resolutions.begin());
   const auto count = static_cast<std::uint64_t>(arguments.integer("--count", 100, 1, 10000));
-  io::write_png(arguments.text("--out"), contact_sheet(dataset, *codec, resolution, count));
+  io::write_png(arguments.text("--out"),
+                contact_sheet(dataset, *codec, resolution, count, arguments.has("--maps")));
   std::cout << "contact sheet " << arguments.text("--out") << "\n";
 }
 
@@ -102,6 +105,7 @@ Command show_data_command() {
       {"--count", Option::Takes::one, "N", "Pictures on the sheet, spread over the shards (default 100)."},
       {"--size", Option::Takes::one, "N",
        "Which of the shards' picture sides is shown (default: the largest)."},
+      {"--maps", Option::Takes::nothing, "", "Draw the control maps instead of the pictures."},
       {"--examples", Option::Takes::one, "N", "Records to list (default 8)."},
       {"--verify", Option::Takes::nothing, "",
        "Read and check every record; print statistics of the latents."},

@@ -16,6 +16,7 @@
 #include "data/aspect_buckets.hpp"
 #include "generate/generator.hpp"
 #include "io/file.hpp"
+#include "io/image_file.hpp"
 #include "io/png.hpp"
 #include "launch/command.hpp"
 #include "launch/model_files.hpp"
@@ -77,6 +78,19 @@ AdapterChoice model_of(const Arguments& arguments) {
           weights_of(arguments, "sample", checkpoint::Weights::preferred)};
 }
 
+/// --control and --control-map.
+void add_controls(const Arguments& arguments, const RunComponents& components, generate::Request& request) {
+  if (arguments.has("--control-map") && !arguments.has("--control")) {
+    throw usage_error("--control-map is about the pictures of --control", "sample", "add --control FILE.");
+  }
+  for (const std::string& file : arguments.texts("--control"))
+    request.controls.push_back(io::read_image(file));
+  request.controls_are_maps = arguments.has("--control-map");
+  if (components.reads_control() && request.controls.empty()) {
+    log_warning("Without --control FILE the model draws as it did before its ControlNet was trained.");
+  }
+}
+
 /// "003-1-purple-heart.png"
 std::string file_name(const generate::Picture& picture) {
   std::string name = std::to_string(picture.prompt_index);
@@ -93,6 +107,13 @@ std::string file_name(const generate::Picture& picture) {
   return name + ".png";
 }
 
+/// Quoted as RFC 4180 has it.
+std::string csv_field(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + "\"";
+}
+
 void write(const Arguments& arguments, const std::string& grid,
            const std::vector<generate::Picture>& pictures) {
   io::write_png(grid, generate::grid_of(pictures));
@@ -100,10 +121,13 @@ void write(const Arguments& arguments, const std::string& grid,
   if (arguments.has("--singles")) {
     const std::string folder = arguments.text("--singles");
     io::make_folders(folder);
+    std::string captions = "image,caption\n";
     for (const generate::Picture& picture : pictures) {
       io::write_png(fs::path(folder) / file_name(picture), picture.image);
+      captions += file_name(picture) + "," + csv_field(picture.prompt) + "\n";
     }
-    std::cout << "single files: " << folder << "\n";
+    io::replace_file((fs::path(folder) / "captions.csv").string(), captions);
+    std::cout << "single files: " << folder << ", with captions.csv for `tessera data build folder`\n";
   }
 }
 
@@ -148,6 +172,7 @@ ExitCode run(const Arguments& arguments, const comm::Communicator& world) {
   request.guidance = arguments.number("--guidance", request.guidance, 0, 1000);
   request.steps = static_cast<int>(arguments.integer("--steps", request.steps, 1, 10000));
   request.batch = arguments.integer("--batch", request.batch, 1, 65536);
+  add_controls(arguments, generator.components(), request);
   const std::string grid = arguments.text("--out", "samples.png");
   if (world.rank() == 0) {
     io::make_folders(io::folder_of(grid));  // before the work, should it fail
@@ -178,6 +203,11 @@ Command sample_command() {
        "What to draw; several may follow (default: the sample prompts of the run)."},
       {"--prompts", Option::Takes::each, "FILE", "More prompts, one a line."},
       {"--per-prompt", Option::Takes::one, "N", "Pictures of each prompt (default 1)."},
+      {"--control", Option::Takes::several, "FILE",
+       "Pictures to follow, taken by the prompts in turn: their control maps (edges, for example) are made "
+       "as "
+       "those of the training data were. For models with a ControlNet."},
+      {"--control-map", Option::Takes::nothing, "", "The pictures of --control are control maps already."},
       {"--sampler", Option::Takes::one, "NAME",
        "Another sampler than the run's, with its own defaults; `tessera plugins` lists them."},
       {"--set", Option::Takes::each, "KEY=VALUE",
@@ -197,7 +227,10 @@ Command sample_command() {
       {"--precision", Option::Takes::one, "TYPE", "float32, bfloat16 or float64 (default: the run's)."},
       {"--batch", Option::Takes::one, "N", "Pictures at a time on each rank (default 8)."},
       {"--out", Option::Takes::one, "FILE", "The grid of all pictures, PNG (default samples.png)."},
-      {"--singles", Option::Takes::one, "DIR", "Also write every picture to a file of its own."},
+      {"--singles", Option::Takes::one, "DIR",
+       "Also write every picture to a file of its own, with the prompts in captions.csv: a folder for "
+       "`tessera data "
+       "build folder`."},
   };
   table.examples = {
       {"tessera sample --checkpoint runs/quickstart --prompt \"purple heart\" \"green circle\" --out "
@@ -206,6 +239,8 @@ Command sample_command() {
       {"mpirun -n 2 tessera sample --checkpoint runs/quickstart --prompts prompts.txt --per-prompt 4 --seed "
        "7",
        "Two ranks draw four pictures of every line."},
+      {"tessera sample --adapter edges.h5 --control photo.png --prompt \"red heart\" \"blue heart\"",
+       "Two pictures with the edges of a photo."},
       {"tessera sample --checkpoint runs/quickstart --sampler dpm-solver++ --steps 15",
        "The run's own prompts with fewer network calls."},
   };

@@ -32,6 +32,7 @@ std::string part_of(const std::string& parameter) {
       {"patch_mixer.", "patch mixer, blocks"},
       {"blocks.", "backbone blocks"},
       {"final_layer.", "final layer"},
+      {"controlnet.", "ControlNet"},
   };
   for (const auto& [prefix, name] : known) {
     if (parameter.starts_with(prefix)) return name;
@@ -96,6 +97,7 @@ struct MetaBatch {
       : level(Tensor::empty({batch}, type)), condition(meta_condition(components, batch, resolution, type)) {
     const std::int64_t side = resolution / components.codec().downsampling();
     latents = Tensor::empty({batch, components.codec().channels(), side, side}, type);
+    if (components.reads_control()) condition.control = latents;
     if (kept < tokens) {
       mask.kept = kept;
       mask.keep = Tensor::empty({batch, kept}, DType::i32);

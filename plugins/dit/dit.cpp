@@ -35,6 +35,7 @@ bool norm_each_head(const Config& config) { return config.get<std::string>("qk_n
 
 StackSpec plan_of(const Config& config, bool captions) {
   StackSpec plan;
+  plan.condition_width = config.get<std::int64_t>("width");
   plan.block = {.width = config.get<std::int64_t>("width"),
                 .head_dim = config.get<std::int64_t>("head_dim"),
                 .bias = config.get<bool>("bias"),
@@ -134,6 +135,19 @@ Tensor Dit::positions(std::int64_t rows, std::int64_t columns) const {
   return table;
 }
 
+ops::Variable Dit::control_tokens(const Input& input) const {
+  const Tensor& control = input.condition.control;
+  if (!control.defined() || !blocks_->has_route()) return {};
+  if (!(control.shape() == input.latent.shape())) {
+    throw Error("a control map of shape " + control.shape().to_string() +
+                " does not suit a latent of shape " + input.latent.shape().to_string());
+  }
+  const ops::Variable tokens =
+      ops::add_positions(patch_embedding_.forward(ops::Variable(control)),
+                         positions(control.shape()[2] / patch_, control.shape()[3] / patch_));
+  return input.mask == nullptr ? tokens : ops::gather_tokens(tokens, input.mask->keep);
+}
+
 ops::Variable Dit::forward(const Input& input) const {
   const Shape& shape = input.latent.shape();
   if (shape.rank() != 4 || shape[1] != channels_ || shape[2] % patch_ != 0 || shape[3] % patch_ != 0) {
@@ -155,7 +169,7 @@ ops::Variable Dit::forward(const Input& input) const {
   if (mixer_ != nullptr) tokens = mixer_->leave(tokens);
 
   const ops::Variable prepared = modulation_->prepare(condition);
-  tokens = blocks_->forward(tokens, caption.context, prepared);
+  tokens = blocks_->forward(tokens, caption.context, prepared, control_tokens(input));
   tokens = final_layer_->forward(tokens, modulation_->final_vectors(prepared, condition));
   if (input.mask != nullptr) tokens = ops::restore_tokens(tokens, input.mask->restore);
   return ops::unpatchify(tokens, patch_, rows, columns);

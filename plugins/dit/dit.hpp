@@ -38,9 +38,13 @@ class Dit : public Backbone {
   [[nodiscard]] const CaptionConditioner* captions() const override { return captions_.get(); }
   [[nodiscard]] const AuxiliaryConditioner* auxiliary() const override { return auxiliary_.get(); }
   void set_positions(const PositionGrid& grid) override;
+  [[nodiscard]] BlockStack* blocks() override { return blocks_.get(); }
 
  private:
   [[nodiscard]] Tensor positions(std::int64_t rows, std::int64_t columns) const;
+  /// The control map's patches, embedded as the latent's are, those that the mask keeps; undefined without a
+  /// map, or without anything that reads it.
+  [[nodiscard]] ops::Variable control_tokens(const Input& input) const;
 
   std::int64_t channels_;
   std::int64_t output_channels_;

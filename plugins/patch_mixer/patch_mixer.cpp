@@ -39,6 +39,7 @@ class Mixer : public PatchMixer {
     StackSpec plan;
     plan.block = spec.block;
     plan.block.width = width;
+    plan.condition_width = spec.condition_width;
     plan.qkv_ratios.assign(static_cast<std::size_t>(depth), config.get<double>("qkv_ratio"));
     plan.mlp_ratios.assign(static_cast<std::size_t>(depth), config.get<double>("mlp_ratio"));
     plan.initial.assign(static_cast<std::size_t>(depth), spec.block.initial);

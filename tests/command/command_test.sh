@@ -111,7 +111,28 @@ done
 [ "$(ls adapted-*.png | wc -l)" -eq 1 ] || { echo "FAILED: an adapter draws otherwise when merged"; failures=$((failures + 1)); }
 expect 0 "trained on other weights" "$tessera" sample --adapter out/lora.h5 --checkpoint run --weights trained \
   --prompt "red heart" --steps 1 --out other.png
-for file in contact.png one.png two.png ddim.png wide.png adapted-*.png; do
+
+# a ControlNet: maps beside the pictures, trained, taken out, drawn with
+expect 0 "pictures held out" "$tessera" data build emoji --config "$quick" --subset shapes --size 16,32 \
+  --control canny --set control.high=150 --out edges
+expect 0 "control maps  canny low=100 high=150" "$tessera" data show edges --verify --maps --out maps.png
+control=(--set start.checkpoint=run/checkpoints/step-00000008.h5 --set start.weights=average
+  --set 'model.adapter={name="controlnet"}' --set 'control={name="canny",high=150}' --set 'data.path=["edges"]')
+expect 0 "frozen ones" "${two[@]}" train "$quick" short.toml --out controlnet --set run.checkpoint_every=0 "${control[@]}" \
+  --set 'run.sample_controls=["one.png"]'
+expect 0 "trained on run/checkpoints/step-00000008.h5" "$tessera" checkpoint export-adapter controlnet --out controlnet.h5
+for from in "--adapter controlnet.h5" "--checkpoint controlnet"; do
+  expect 0 "2 pictures: follow.png" "${two[@]}" sample $from --control contact.png one.png --prompt "red heart" "a dog" \
+    --steps 2 --out follow.png
+  mv follow.png "follow-$(md5sum follow.png | cut -c 1-32).png"
+done
+[ "$(ls follow-*.png | wc -l)" -eq 1 ] || { echo "FAILED: a ControlNet draws otherwise from its own file"; failures=$((failures + 1)); }
+expect 0 "draws as it did before" "$tessera" sample --adapter controlnet.h5 --prompt "red heart" --steps 2 --out free.png
+expect 0 "1 pictures: base.png" "$tessera" sample --checkpoint run --prompt "red heart" --steps 2 --out base.png
+cmp free.png base.png || { echo "FAILED: a ControlNet without control draws otherwise than its base"; failures=$((failures + 1)); }
+expect 0 "1 pictures: map.png" "$tessera" sample --adapter controlnet.h5 --control maps.png --control-map \
+  --prompt "red heart" --steps 2 --out map.png
+for file in maps.png map.png follow-*.png contact.png one.png two.png ddim.png wide.png adapted-*.png; do
   [ "$(head -c 4 "$file" | tail -c 3)" = PNG ] || { echo "FAILED: $file is no PNG"; failures=$((failures + 1)); }
 done
 expect 75 "repeat the command with --resume" "${two[@]}" train "$quick" short.toml --out limited \
@@ -191,6 +212,8 @@ expect 2 "does not set the sampler" "$tessera" sample --checkpoint run --set run
 
 expect 2 "Did you mean {image}" "${caption[@]}" --command "./captioner.sh {imagge}"
 
+expect 2 "Add --control FILE" "$tessera" sample --checkpoint run --prompt x --control-map
+
 # errors: 1, one paragraph, on one rank or on all
 expect 1 "Did you mean 'width'" "${two[@]}" train "$quick" --set model.backbone.widht=3 --out x
 expect_once "Did you mean 'width'"
@@ -209,6 +232,10 @@ expect 1 "is an adapter, not a checkpoint" "${two[@]}" sample --checkpoint out/l
 expect 1 "is a checkpoint, not an adapter" "$tessera" checkpoint merge --adapter merged.h5 --out x.h5
 expect 1 "has no adapter" "$tessera" checkpoint export-adapter run --out x.h5
 expect 1 "[start] checkpoint" "${two[@]}" train "$quick" short.toml --out z --set 'model.adapter={name="lora"}'
+expect 1 "has no control maps" "${two[@]}" train "$quick" short.toml --out z "${control[@]}" --set 'data.path=["data"]'
+expect 1 "canny low=100 high=200" "${two[@]}" train "$quick" short.toml --out z "${control[@]}" --set control.high=200
+expect 1 "no adapter that reads control maps" "${two[@]}" sample --checkpoint run --prompt x --control one.png
+expect 1 "Keep it beside the model" "$tessera" checkpoint merge --adapter controlnet.h5 --out x.h5
 expect 1 "already holds the shard" "$tessera" data build emoji --config "$quick" --subset shapes --out data
 expect 1 "no multiple of the unit" "$tessera" data build emoji --subset shapes --size 30 --buckets --out x
 expect 1 "cannot be composed" "$tessera" data build emoji --subset shapes --compose 100000 --out x

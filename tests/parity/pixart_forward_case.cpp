@@ -1,5 +1,5 @@
-// Kind "pixart_forward": one forward pass of PixArt or PixArtMS with text lengths, its gradients, the pass
-// without lengths, and the conditioners by themselves.
+// Kind "pixart_forward": one forward pass of PixArt, PixArtMS or PixArt with a ControlNet, with text lengths,
+// its gradients, the pass without lengths, and the conditioners by themselves.
 
 #include "cases.hpp"
 #include "nn/embeddings.hpp"
@@ -60,7 +60,8 @@ void run_pixart_forward(const Fixture& fixture, ReferenceModel& model, Compariso
       fixture.tensor("inputs/timestep", type),
       {{ops::Variable::leaf(fixture.tensor("inputs/y", type).view({text[0], text[2], text[3]})),
         pixart_lengths(fixture)},
-       pixart_facts(fixture)}};
+       pixart_facts(fixture),
+       fixture.has("inputs/c") ? fixture.tensor("inputs/c", type) : Tensor()}};
   check_forward(fixture, model, input, "outputs/out", comparison);
   if (comparison == nullptr) return;
   check_positions(fixture, model, input.latent.shape(), *comparison);

@@ -34,6 +34,11 @@ ConfigTree pixart_configuration(const json& config) {
   tree.set("caption.name", name("projection"));
   tree.set("auxiliary.name",
            name(config.at("class").get<std::string>() == "PixArtMS" ? "size-aspect" : "none"));
+  if (config.contains("controlnet")) {
+    tree.set("adapter.name", name("controlnet"));
+    tree.set("adapter.wiring", name("chain"));
+    tree.set("adapter.blocks", FieldValue(config.at("controlnet").at("copy_blocks_num").get<std::int64_t>()));
+  }
   return tree;
 }
 

@@ -45,6 +45,8 @@ ReferenceModel build_model(const Fixture& fixture, const Registry& registry, con
                    .caption_width = settings.at("caption_channels").get<std::int64_t>(),
                    .caption_length = length.get<std::int64_t>()});
   if (pixart) model.backbone->set_positions(pixart_positions(model.config));
+  model.adapter = model.assembly->make_optional<Adapter>("adapter", {});
+  if (model.adapter != nullptr) model.adapter->attach(*model.backbone);
   model.objective = model.assembly->make_optional<Objective>("objective", {});
   model.sampler = model.assembly->make_optional<Sampler>("sampler", {});
   model.store = std::make_unique<nn::ParameterStore>(*model.backbone);

@@ -9,7 +9,7 @@
 #include "fixture.hpp"
 #include "nn/parameter_store.hpp"
 #include "plugin/assembly.hpp"
-#include "plugin/slots/backbone.hpp"
+#include "plugin/slots/adapter.hpp"
 #include "plugin/slots/objective.hpp"
 #include "plugin/slots/sampler.hpp"
 
@@ -19,7 +19,8 @@ struct ReferenceModel {
   nlohmann::json config;  ///< the whole config_json
   std::unique_ptr<Assembly> assembly;
   std::unique_ptr<Backbone> backbone;
-  std::unique_ptr<Objective> objective;  ///< null where the configuration names none
+  std::unique_ptr<Adapter> adapter;      ///< null where the configuration names none
+  std::unique_ptr<Objective> objective;  ///< likewise
   std::unique_ptr<Sampler> sampler;      ///< likewise
   std::unique_ptr<nn::ParameterStore> store;
 };

@@ -10,6 +10,8 @@
 
 namespace tessera {
 
+class BlockStack;
+
 /// Coordinates of the patches of a grid of n rows (or columns): u(i) = i / (n / base) / scale, so that every
 /// axis spans [0, base / scale).
 struct PositionGrid {
@@ -43,6 +45,12 @@ class Backbone : public nn::Module {
   [[nodiscard]] virtual const AuxiliaryConditioner* auxiliary() const = 0;
   /// A finer grid may span the range that earlier stages saw.
   virtual void set_positions(const PositionGrid& grid) = 0;
+
+  /// Where adapters act on the blocks; null when there is no such place.
+  [[nodiscard]] virtual BlockStack* blocks() { return nullptr; }
+  /// Makes the parameters of an adapter part of the model, under `name`. The module lives as long as the
+  /// model is used.
+  void add_parameters(std::string name, nn::Module& module) { add_child(std::move(name), module); }
 };
 
 }  // namespace tessera

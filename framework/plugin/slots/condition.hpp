@@ -11,7 +11,7 @@ namespace tessera {
 
 /// Raw text features as the text encoder made them.
 struct CaptionFeatures {
-  ops::Variable features;             ///< [batch, length, caption width]; undefined for models without captions
+  ops::Variable features;  ///< [batch, length, caption width]; undefined for models without captions
   std::vector<std::int64_t> lengths;  ///< real tokens per caption; empty when every position counts
 };
 
@@ -28,6 +28,9 @@ struct PictureFacts {
 struct Condition {
   CaptionFeatures captions;
   PictureFacts facts;
+  /// Latents of control maps (slot "control-map"), [batch, channels, height, width] in the residual type;
+  /// undefined without. Only a model with an adapter for it reads them.
+  Tensor control{};
 };
 
 }  // namespace tessera

@@ -18,6 +18,8 @@ struct ModelOutline {
   std::map<std::string, Shape> parameters;  ///< by full name
   std::set<std::string> frozen;             ///< those that are not trained
   ConfigTree tables;                        ///< its resolved [model.*] tables
+  /// Those that begin as copies of others where the old model does not have them, and of which.
+  std::map<std::string, std::string> copies{};
 
   /// Null when there is no such parameter.
   [[nodiscard]] const Shape* find(const std::string& parameter) const;

@@ -54,7 +54,8 @@ struct DenoiserRequest {
   std::int64_t caption_width = 0;
   std::vector<std::int64_t> caption_lengths;  ///< real tokens [batch]; empty when every position counts
   PictureFacts facts;
-  double guidance = 1;  ///< out = null + guidance (conditional - null); at most 1 means none
+  std::vector<float> control;  ///< latents of control maps, of this shape; empty for none
+  double guidance = 1;         ///< out = null + guidance (conditional - null); at most 1 means none
 };
 
 class Objective {

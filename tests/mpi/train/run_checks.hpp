@@ -51,8 +51,9 @@ inline ExitCode run_tree(const comm::Communicator& world, ConfigTree tree, const
   return train::train(train::RunConfig::resolve(tree), registry(), world, out, resume, hooks);
 }
 
-inline void make_data(const comm::Communicator& world, const std::string& folder, bool buckets = false) {
-  if (world.rank() == 0) make_toy_data(folder, buckets);
+inline void make_data(const comm::Communicator& world, const std::string& folder, bool buckets = false,
+                      std::uint64_t seed = 1) {
+  if (world.rank() == 0) make_toy_data(folder, buckets, {}, seed);
   world.barrier();
 }
 

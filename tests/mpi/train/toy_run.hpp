@@ -194,8 +194,9 @@ inline ConfigTree bucketed(ConfigTree tree) {
 /// Three shards of 11, 6 and 2 pictures, each of one colour with some noise: there is something to learn.
 /// @param buckets  wide, square and tall ones in turn, in the buckets nearest to 2:1, 1:1 and 1:2; else
 /// squares. @param settings  of the codec and the text encoder, where they are not those of the toy run.
+/// @param seed  of the pictures
 inline void make_toy_data(const std::string& folder, bool buckets = false,
-                          const std::vector<std::string>& settings = {}) {
+                          const std::vector<std::string>& settings = {}, std::uint64_t seed = 1) {
   ConfigTree tree = toy_configuration(folder, "float32");
   for (const std::string& setting : settings) tree.set(setting);
   RunComponents components(registry(), tree);
@@ -206,11 +207,12 @@ inline void make_toy_data(const std::string& folder, bool buckets = false,
   header.resolutions = {16, 32};
   header.caption_length = static_cast<std::uint32_t>(components.text_encoder().length());
   header.caption_width = static_cast<std::uint32_t>(components.text_encoder().width());
+  header.control = "canny low=100 high=200";  // for runs that read them
   header.groups = {"low", "middle", "high"};
   header.subgroups = {"naught", "one", "two"};
   const std::vector<data::AspectBucket> shapes = data::aspect_buckets(header.resolutions, 4);
   io::make_folders(folder);
-  const RandomStream stream(RandomKey{.seed = 1, .purpose = Purpose::test});
+  const RandomStream stream(RandomKey{.seed = seed, .purpose = Purpose::test});
   std::uint64_t number = 0;
   for (const auto& [shard, records] : {std::pair<std::size_t, int>{0, 11}, {1, 6}, {2, 2}}) {
     data::ShardWriter writer(folder + "/" + data::shard_name(shard, 3), header);
@@ -235,6 +237,10 @@ inline void make_toy_data(const std::string& folder, bool buckets = false,
           const float colour = normal(stream, number, e / pixels);
           latent.values[e] = colour + 0.1F * latent.values[e];
         }
+        // Somewhat like edges: -1 or 1, in places that belong to the picture.
+        data::Record::Latent control = latent;
+        for (float& value : control.values) value = value > 0 ? 1.0F : -1.0F;
+        record.controls.push_back(std::move(control));
         record.latents.push_back(std::move(latent));
       }
       const std::string text = "picture number " + std::to_string(number);

@@ -98,6 +98,20 @@ TEST(Dataset, PaddingMustBeThereForModelsThatReadIt) {
   EXPECT_THAT(refusal({folder.path()}, expected), HasSubstr("padding"));
 }
 
+TEST(Dataset, ControlMapsMustBeThoseThatTheRunExpects) {
+  const TemporaryFolder folder;
+  DatasetExpectation expected;
+  expected.control = "edges";
+  sample_shard(folder, "a.h5", 0, 3);
+  EXPECT_THAT(refusal({folder.path()}, expected), HasSubstr("--control NAME"));
+  ShardHeader header = sample_header();
+  header.control = "depth";
+  const TemporaryFolder other;
+  sample_shard(other, "a.h5", 0, 3, header);
+  EXPECT_THAT(refusal({other.path()}, expected), AllOf(HasSubstr("'depth'"), HasSubstr("'edges'")));
+  EXPECT_EQ(refusal({other.path()}), "no error was thrown");
+}
+
 TEST(Dataset, ShardsMustAgree) {
   const auto disagreement = [](auto&& change) {
     const TemporaryFolder folder;
@@ -113,6 +127,7 @@ TEST(Dataset, ShardsMustAgree) {
   EXPECT_THAT(disagreement([](auto& h) { h.codec_config = "{}"; }), HasSubstr("codec configuration"));
   EXPECT_THAT(disagreement([](auto& h) { h.text_encoder = "other"; }), HasSubstr("text encoder"));
   EXPECT_THAT(disagreement([](auto& h) { h.channels = 4; }), HasSubstr("channels"));
+  EXPECT_THAT(disagreement([](auto& h) { h.control = "edges"; }), HasSubstr("control maps"));
   EXPECT_THAT(disagreement([](auto& h) { h.latent = LatentKind::posterior; }), HasSubstr("latent kind"));
   EXPECT_THAT(disagreement([](auto& h) { h.latent_type = io::StoredType::f32; }), HasSubstr("latent type"));
   EXPECT_THAT(disagreement([](auto& h) { h.resolutions = {8}; }), HasSubstr("resolutions"));

@@ -14,7 +14,7 @@
 namespace tessera::test {
 
 struct Sample {
-  std::vector<float> latent, caption;
+  std::vector<float> latent, control, caption;
   std::int32_t len_real, group, subgroup, width, height;
   std::uint8_t drop;
   data::Draw draw;
@@ -36,7 +36,9 @@ inline void collect(const std::shared_ptr<const data::Dataset>& dataset, const d
     for (std::size_t s = 0; s < batch.samples; ++s) {
       const float* features = batch.captions.data() + s * caption;
       const float* values = batch.latents.data() + s * latent;
+      const float* map = batch.controls.data() + (batch.controls.empty() ? 0 : s * latent);
       Sample sample{{values, values + latent},
+                    {map, map + (batch.controls.empty() ? 0 : latent)},
                     {features, features + caption},
                     batch.len_real[s],
                     batch.group[s],

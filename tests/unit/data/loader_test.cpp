@@ -238,5 +238,63 @@ TEST(LoaderPosterior, DrawsFromTheRecordedDistribution) {
   EXPECT_GT(firsts.size(), 1990U);
 }
 
+class LoaderControls : public testing::TestWithParam<LatentKind> {};
+
+TEST_P(LoaderControls, ComeWithTheirPictures) {
+  const TemporaryFolder folder;
+  ShardHeader header = sample_header();
+  header.control = "edges";
+  header.latent = GetParam();
+  sample_shard(folder, "a.h5", 0, 9, header);
+  const auto dataset = std::make_shared<const Dataset>(std::vector<std::string>{folder.path()});
+  LoaderConfig config{.resolution = 16, .global_batch = 5, .seed = 3, .controls = true};
+  Samples all;
+  collect(dataset, config, 6, all);
+  Samples shared;
+  config.ranks = 3;
+  config.micro_batch = 1;
+  for (config.rank = 0; config.rank < 3; ++config.rank) collect(dataset, config, 6, shared);
+  EXPECT_EQ(shared, all);
+  config = {.resolution = 16, .global_batch = 5, .seed = 3};
+  Samples without;
+  collect(dataset, config, 6, without);
+  for (const auto& [at, sample] : all) {
+    const Record record = sample_record(header, sample.draw.record);
+    const std::vector<float>& expected = record.controls[1].values;
+    EXPECT_TRUE(without.at(at).control.empty());
+    EXPECT_EQ(without.at(at).latent, sample.latent);
+    ASSERT_FALSE(sample.control.empty());
+    if (GetParam() == LatentKind::sample) {
+      EXPECT_EQ(sample.control, expected);
+      continue;
+    }
+    // Mean + deviation x normal: other normals than those of the picture's latent.
+    const std::size_t count = sample.control.size();
+    ASSERT_EQ(expected.size(), 2 * count);
+    double product = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      const double map = (sample.control[i] - expected[i]) / expected[count + i];
+      const double picture =
+          (sample.latent[i] - record.latents[1].values[i]) / record.latents[1].values[count + i];
+      if (std::isfinite(map * picture)) product += map * picture / static_cast<double>(count);
+    }
+    EXPECT_LT(std::abs(product), 0.7);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, LoaderControls, testing::Values(LatentKind::sample, LatentKind::posterior));
+
+TEST(LoaderWithoutControls, SaysSo) {
+  const TemporaryFolder folder;
+  sample_shard(folder, "a.h5", 0, 9);
+  const auto dataset = std::make_shared<const Dataset>(std::vector<std::string>{folder.path()});
+  try {
+    const Loader loader(dataset, {.resolution = 16, .global_batch = 5, .controls = true});
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("no control maps"));
+  }
+}
+
 }  // namespace
 }  // namespace tessera::data

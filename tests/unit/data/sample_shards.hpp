@@ -53,6 +53,12 @@ inline data::Record sample_record(const data::ShardHeader& header, std::uint64_t
     for (std::uint64_t e = 0; e < header.latent_values(latent.grid); ++e) {
       latent.values.push_back(sample_value(number, r, e));
     }
+    if (!header.control.empty()) {
+      record.controls.push_back({latent.grid, {}});
+      for (std::uint64_t e = 0; e < latent.values.size(); ++e) {
+        record.controls.back().values.push_back(sample_value(number, 20 + r, e));
+      }
+    }
     record.latents.push_back(std::move(latent));
   }
   for (std::uint64_t c = 0; c < 1 + number % 2; ++c) {

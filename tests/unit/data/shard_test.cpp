@@ -45,6 +45,9 @@ void expect_record(const ShardReader& shard, std::uint64_t record, const Record&
     std::vector<float> latent(expected.latents[r].values.size());
     shard.read_latent(record, r, latent.data());
     EXPECT_EQ(latent, expected.latents[r].values);
+    if (header.control.empty()) continue;
+    shard.read_control(record, r, latent.data());
+    EXPECT_EQ(latent, expected.controls[r].values);
   }
   ASSERT_EQ(info.captions, expected.captions.size());
   for (std::uint32_t c = 0; c < info.captions; ++c) {
@@ -61,12 +64,13 @@ void expect_record(const ShardReader& shard, std::uint64_t record, const Record&
   }
 }
 
-class ShardKinds : public testing::TestWithParam<std::tuple<LatentKind, io::StoredType, CaptionStore>> {};
+class ShardKinds
+    : public testing::TestWithParam<std::tuple<LatentKind, io::StoredType, CaptionStore, std::string>> {};
 
 TEST_P(ShardKinds, RoundTrip) {
   const TemporaryFolder folder;
   ShardHeader header = sample_header();
-  std::tie(header.latent, header.latent_type, header.caption_store) = GetParam();
+  std::tie(header.latent, header.latent_type, header.caption_store, header.control) = GetParam();
   const auto shard = ShardReader::open(sample_shard(folder, "s.h5", 0, 11, header));
   EXPECT_EQ(shard->records(), 11U);
   EXPECT_EQ(shard->header().codec, header.codec);
@@ -74,16 +78,56 @@ TEST_P(ShardKinds, RoundTrip) {
   EXPECT_EQ(shard->header().text_encoder, header.text_encoder);
   EXPECT_EQ(shard->header().text_encoder_config, header.text_encoder_config);
   EXPECT_EQ(shard->header().latent_type, header.latent_type);
+  EXPECT_EQ(shard->header().control, header.control);
   EXPECT_EQ(shard->header().resolutions, header.resolutions);
   EXPECT_EQ(shard->header().groups, header.groups);
   EXPECT_EQ(shard->header().subgroups, header.subgroups);
   for (std::uint64_t i = 0; i < 11; ++i) expect_record(*shard, i, sample_record(header, i));
+  EXPECT_NO_THROW(verify_shard(*shard));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ShardKinds,
                          testing::Combine(testing::Values(LatentKind::sample, LatentKind::posterior),
                                           testing::Values(io::StoredType::f16, io::StoredType::f32),
-                                          testing::Values(CaptionStore::all, CaptionStore::real)));
+                                          testing::Values(CaptionStore::all, CaptionStore::real),
+                                          testing::Values("", "edges of some kind")));
+
+TEST(Shard, ControlMapsAreSortedAndCheckedLikeLatents) {
+  const TemporaryFolder folder;
+  ShardHeader header = sample_header();
+  header.control = "edges";
+  ShardWriter writer(folder / "s.h5", header);
+  const auto shape = [](std::uint64_t i) { return i % 3 == 0 ? test::kWide : test::kSquare; };
+  for (std::uint64_t i = 0; i < 10; ++i) writer.add(sample_record(header, i, shape(i)));
+  writer.finish();
+  std::uint64_t offset = 0;
+  {
+    const auto shard = ShardReader::open(folder / "s.h5");
+    std::uint64_t place = 0;
+    for (const Grid bucket : {test::kSquare, test::kWide}) {
+      for (std::uint64_t i = 0; i < 10; ++i) {
+        if (shape(i) == bucket) expect_record(*shard, place++, sample_record(header, i, bucket));
+      }
+    }
+    offset = shard->layout().buckets[1].controls[1].offset;
+  }
+  const io::File file = io::File::open_update(folder / "s.h5");
+  const std::uint16_t other = 0x3c01;
+  file.write_at(&other, sizeof(other), offset);
+  const auto shard = ShardReader::open(folder / "s.h5");
+  std::vector<float> latent(header.latent_values(shard->layout().buckets[1].grids[1]));
+  EXPECT_NO_THROW(shard->read_latent(6, 1, latent.data()));
+  EXPECT_THAT(message_of([&] { shard->read_control(6, 1, latent.data()); }),
+              AllOf(HasSubstr("control map at resolution 16 of record 6"), HasSubstr("checksum")));
+  EXPECT_NO_THROW(shard->read_control(7, 1, latent.data()));
+}
+
+TEST(Shard, WithoutControlMapsSaysSo) {
+  const TemporaryFolder folder;
+  const auto shard = ShardReader::open(sample_shard(folder, "s.h5", 0, 2));
+  std::vector<float> latent(1000);
+  EXPECT_THAT(message_of([&] { shard->read_control(0, 0, latent.data()); }), HasSubstr("--control"));
+}
 
 TEST(Shard, SortsRecordsByAspectBucket) {
   const TemporaryFolder folder;
@@ -138,6 +182,24 @@ TEST(ShardWriter, RefusesRecordsThatDoNotFit) {
   EXPECT_THAT(refused([](Record& r) { r.captions.clear(); }), HasSubstr("no caption"));
   EXPECT_THAT(refused([](Record& r) { r.captions[0].len_real = 6; }), HasSubstr("real positions"));
   EXPECT_THAT(refused([](Record& r) { r.group = 2; }), HasSubstr("group"));
+  EXPECT_THAT(refused([](Record& r) { r.controls = r.latents; }), HasSubstr("does not name"));
+  ShardHeader with_maps = header;
+  with_maps.control = "edges";
+  ShardWriter controlled(folder / "c.h5", with_maps);
+  const auto refused_map = [&](auto&& change) {
+    Record record = sample_record(with_maps, 5);
+    change(record);
+    return message_of([&] { controlled.add(record); });
+  };
+  EXPECT_THAT(refused_map([](Record& r) { r.controls.clear(); }), HasSubstr("control map per resolution"));
+  EXPECT_THAT(refused_map([](Record& r) { r.controls[1].values[3] = NAN; }),
+              HasSubstr("control map with NaN"));
+  EXPECT_THAT(refused_map([](Record& r) {
+                std::swap(r.controls[1].grid.width, r.controls[1].grid.height);
+                r.controls[1].grid.width *= 2;
+                r.controls[1].grid.height /= 2;
+              }),
+              HasSubstr("another size"));
   EXPECT_THAT(message_of([&] { writer.finish(); }), HasSubstr("no record"));
   writer.add(sample_record(header, 5));
   writer.finish();

@@ -109,6 +109,31 @@ class FeaturesTest : public testing::Test {
   Options options_;
 };
 
+TEST_F(FeaturesTest, control_maps_lie_beside_the_latents) {
+  array("a.npy", "(2, 2, 2)", {1, 2, 3, 4, 5, 6, 7, 8});
+  array("a_hed.npy", "(2, 2, 2)", {8, 7, 6, 5, 4, 3, 2, 1});
+  list(R"({"latents": ["a.npy"], "controls": ["a_hed.npy"]})");
+  Assembly assembly(registry_, ConfigTree::parse("control = { name = \"given\", kind = \"hed\" }", "test"));
+  const auto control = assembly.make<ControlMap>("control", {});
+  options_.factor = 0.5;
+  const BuildReport report = build_feature_shards({*codec_, *text_, control.get()}, options_);
+  const auto shard = data::ShardReader::open(report.shards.at(0));
+  EXPECT_EQ(shard->header().control, "given kind=hed");
+  std::vector<float> values(8);
+  shard->read_latent(0, 0, values.data());
+  EXPECT_THAT(values, ElementsAre(0.5F, 1, 1.5F, 2, 2.5F, 3, 3.5F, 4));
+  shard->read_control(0, 0, values.data());
+  EXPECT_THAT(values, ElementsAre(4, 3.5F, 3, 2.5F, 2, 1.5F, 1, 0.5F));
+
+  list(R"({"latents": ["a.npy"]})");
+  options_.folder += "2";
+  EXPECT_THAT(failure([&] {
+                (void)build_feature_shards({*codec_, *text_, control.get()}, options_);
+              }),
+              HasSubstr("0 control maps for 1 latents"));
+  EXPECT_EQ(data::ShardReader::open(build().shards.at(0))->header().control, "");
+}
+
 TEST_F(FeaturesTest, shards_hold_what_the_files_hold) {
   array("a.npy", "(2, 2, 2)", {1, 2, 3, 4, 5, 6, 7, 8});
   array("b.npy", "(1, 2, 2, 2)", {-1, -2, -3, -4, -5, -6, -7, -8});

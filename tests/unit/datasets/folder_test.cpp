@@ -165,6 +165,25 @@ TEST_F(FolderTest, reads_pictures_and_their_captions) {
   EXPECT_EQ(source.picture(2).id, "a.png#4");
 }
 
+TEST_F(FolderTest, pictures_may_have_control_maps_of_their_own) {
+  for (const bool json : {false, true}) {
+    captions(json ? "captions.jsonl" : "captions.csv",
+             json ? "{\"image\": \"a.png\", \"caption\": \"x\", \"control\": \"sub/b c.png\"}\n"
+                    "{\"image\": \"sub/b c.png\", \"caption\": \"y\"}\n"
+                  : "image,control,caption\na.png,sub/b c.png,x\nsub/b c.png,,y\n");
+    Options wanted = options();
+    wanted.captions = wanted.folder / (json ? "captions.jsonl" : "captions.csv");
+    const FolderSource source(wanted);
+    ASSERT_EQ(source.size(), 2u);
+    EXPECT_EQ(source.load_control(0), io::Image(4, 20, {0, 255, 0}));
+    EXPECT_EQ(source.load_control(1), std::nullopt);
+  }
+  captions("captions.csv", "image,control,caption\na.png,none.png,x\n");
+  Options missing = options();
+  missing.captions = missing.folder / "captions.csv";
+  EXPECT_NE(message(missing).find("none.png"), std::string::npos) << message(missing);
+}
+
 TEST_F(FolderTest, further_fields_and_alternatives_become_alternative_captions) {
   captions("captions.jsonl",
            "{\"image\": \"a.png\", \"caption\": \"x\", \"dense_caption\": \"y\", "

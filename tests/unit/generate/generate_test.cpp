@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.hpp"
+#include "io/resize.hpp"
 #include "unit/generate/small_model.hpp"
 
 namespace tessera::generate {
@@ -137,6 +138,52 @@ TEST(Generate, impossible_requests_are_errors) {
     model.store.view(model.store.values(), slot).copy_from_host(broken.data());
   }
   EXPECT_THROW(static_cast<void>(generate(model.components.backbone(), model.components, request)), Error);
+}
+
+/// A picture with edges, of another size than the samples.
+io::Image with_edges(int column) {
+  io::Image picture(24, 24);
+  io::paste(picture, io::Image(6, 12, {200, 0, 0}), column, 6);
+  return picture;
+}
+
+TEST(Generate, pictures_follow_the_control_maps_in_turn) {
+  SmallModel model({"model.adapter={name=\"controlnet\"}", "control={name=\"canny\"}"});
+  Request request = model.request();
+  const auto draw = [&] { return generate(model.components.backbone(), model.components, request); };
+  const auto free = draw();
+  request.controls = {with_edges(3), with_edges(12)};
+  const auto controlled = draw();
+  EXPECT_GT(difference(controlled[0].image, free[0].image), 5);
+  request.controls = {with_edges(3)};
+  const auto first = draw();
+  EXPECT_LE(difference(first[0].image, controlled[0].image), one_level);
+  EXPECT_GT(difference(first[2].image, controlled[2].image), 2) << "the second prompt has the second map";
+  EXPECT_LE(difference(first[4].image, controlled[4].image), one_level) << "the third the first again";
+
+  request.controls = {model.components.control()->extract(io::resize_and_crop(with_edges(3), {8, 8}))};
+  request.controls_are_maps = true;
+  const auto mapped = draw();
+  for (std::size_t i = 0; i < mapped.size(); ++i) {
+    EXPECT_EQ(mapped[i].image, first[i].image);
+  }
+}
+
+TEST(Generate, without_a_map_the_adapter_changes_nothing) {
+  SmallModel model({"model.adapter={name=\"controlnet\"}", "control={name=\"canny\"}"});
+  SmallModel base;
+  for (const nn::ParameterSlot& slot : base.store.slots()) {
+    base.store.view(base.store.values(), slot)
+        .copy_from(model.store.view(model.store.values(), model.store.slot(slot.name)));
+  }
+  const auto with = generate(model.components.backbone(), model.components, model.request());
+  const auto without = generate(base.components.backbone(), base.components, base.request());
+  for (std::size_t i = 0; i < with.size(); ++i) EXPECT_EQ(with[i].image, without[i].image);
+
+  Request request = base.request();
+  request.controls = {with_edges(3)};
+  EXPECT_THROW((void)generate(base.components.backbone(), base.components, request), Error);
+  EXPECT_THROW(SmallModel({"model.adapter={name=\"controlnet\"}"}), Error);  // which maps?
 }
 
 TEST(Generate, the_grid_has_a_row_a_prompt) {

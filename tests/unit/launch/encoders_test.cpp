@@ -63,7 +63,7 @@ TEST(Encoders, settings_lie_over_files_over_defaults) {
 TEST(Encoders, mistakes_are_told) {
   EXPECT_THAT(message({"--codec", "pixle"}), HasSubstr("'pixel'"));
   EXPECT_THAT(message({"--set", "text_encoder.lenght=9"}), HasSubstr("'length'"));
-  EXPECT_THAT(message({"--set", "model.depth=9"}), HasSubstr("neither the codec nor the text encoder"));
+  EXPECT_THAT(message({"--set", "model.depth=9"}), HasSubstr("neither codec, text encoder nor control map"));
 }
 
 TEST(Precomputed, knows_shapes_and_refuses_to_code) {

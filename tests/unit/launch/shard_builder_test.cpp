@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <map>
@@ -114,6 +115,26 @@ TEST_F(ShardBuilderTest, records_hold_what_the_source_said) {
   std::vector<std::uint16_t> features(expected.features.size());
   EXPECT_EQ(shard->read_caption(1, 0, features.data()), 2U);
   EXPECT_EQ(features[17], data::half_from_float(expected.features[17]));
+}
+
+TEST_F(ShardBuilderTest, control_maps_are_made_of_the_pictures_as_they_are_stored) {
+  Assembly assembly(registry_,
+                    ConfigTree::parse("control = { name = \"canny\", low = 20, high = 40 }", "test"));
+  const auto control = assembly.make<ControlMap>("control", {});
+  const Colours source(3);
+  const BuildReport report = build_shards(source, {*codec_, *text_, control.get()}, options_);
+  const auto shard = data::ShardReader::open(report.shards.at(0));
+  EXPECT_EQ(shard->header().control, "canny low=20 high=40");
+  for (const std::size_t r : {std::size_t{0}, std::size_t{1}}) {
+    const int side = r == 0 ? 4 : 8;
+    const std::vector<float> expected =
+        codec_->encode(control->extract(io::resize_and_crop(source.load(1), {side, side})));
+    std::vector<float> map(expected.size());
+    shard->read_control(1, r, map.data());
+    EXPECT_EQ(map, expected);
+    EXPECT_EQ(*std::ranges::max_element(map), 1.0F);
+    EXPECT_EQ(*std::ranges::min_element(map), -1.0F);
+  }
 }
 
 TEST_F(ShardBuilderTest, held_out_pictures_have_shards_of_their_own) {

@@ -8,7 +8,7 @@
 
 #include "nn/parameter_store.hpp"
 #include "plugin/assembly.hpp"
-#include "plugin/slots/backbone.hpp"
+#include "plugin/slots/adapter.hpp"
 #include "plugin/slots/codec.hpp"
 #include "plugin/slots/text_encoder.hpp"
 #include "unit/ops/gradient_check.hpp"
@@ -57,6 +57,15 @@ struct Model {
   std::unique_ptr<Assembly> assembly;
   std::unique_ptr<Backbone> backbone;
   std::unique_ptr<nn::ParameterStore> store;
+};
+
+/// A model with the adapter of its settings.
+struct Adapted : Model {
+  Adapted(const std::string& name, const std::vector<const char*>& settings) : Model(name, settings) {
+    adapter = assembly->make<Adapter>("adapter", {});
+    adapter->attach(*backbone);
+  }
+  std::unique_ptr<Adapter> adapter;
 };
 
 /// A PixArt-alpha or DiT of a few thousand parameters: 10 caption tokens of 24 features, 4 channels.
