@@ -159,4 +159,9 @@ SharedArena::SharedArena(const Communicator& world, std::size_t bytes, Placement
   });
 }
 
+Tensor shared_tensor(const Communicator& world, std::int64_t elements, DType type) {
+  const SharedArena arena(world, static_cast<std::size_t>(elements) * size_of(type), Placement::shared);
+  return Tensor::wrap(arena.data(), {elements}, type, arena.owner());
+}
+
 }  // namespace tessera::comm

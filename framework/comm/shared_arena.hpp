@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "comm/communicator.hpp"
+#include "tensor/tensor.hpp"
 
 namespace tessera::comm {
 
@@ -42,5 +43,9 @@ class SharedArena {
   std::size_t bytes_;
   std::shared_ptr<void> owner_;
 };
+
+/// [elements] of zeros in an arena of their own that all ranks of the node share. Collective.
+/// @throws Error as the arena's constructor does.
+[[nodiscard]] Tensor shared_tensor(const Communicator& world, std::int64_t elements, DType type);
 
 }  // namespace tessera::comm

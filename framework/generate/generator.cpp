@@ -15,10 +15,7 @@ Generator::Generator(const Registry& registry, const std::filesystem::path& file
   const std::string named = precision.empty() ? config_.run.precision : precision;
   const bool shared = world && world->size() > 1 && comm::SharedArena::supported(*world);
   const auto arena = [&](const std::string&, std::int64_t elements, DType type) {
-    if (!shared) return Tensor::zeros({elements}, type);
-    const comm::SharedArena common(*world, static_cast<std::size_t>(elements) * size_of(type),
-                                   comm::Placement::shared);
-    return Tensor::wrap(common.data(), {elements}, type, common.owner());
+    return shared ? comm::shared_tensor(*world, elements, type) : Tensor::zeros({elements}, type);
   };
   store_->materialise(nn::Precision::named(named), arena, nn::GradientFlow::none);
   if (!shared) {

@@ -1,6 +1,7 @@
 // Training step and sampling of MicroDiT-Tiny/2 on random latents (4 x 32 x 32) and captions (77 x 1024):
 //   mpirun -n 2 model_bench [--what train|sample] [--dtype float32|bfloat16] [--mask 0.75] [--batch 16]
 //                           [--steps 6] [--config configs/microdit/model-tiny-2.toml]
+//                           [--set model.backbone.recompute=true]...
 // Prints one JSON object: median seconds of a step (or of one network call in sampling), images per second,
 // the peak of the memory of all ranks together (the sum of their proportional set sizes at one time), and the
 // peak of a rank's tensors outside of the shared arenas, the mean over the ranks.
@@ -14,6 +15,7 @@
 #include <cstdio>
 #include <fstream>
 #include <map>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -21,6 +23,7 @@
 #include "base/random.hpp"
 #include "comm/environment.hpp"
 #include "comm/job.hpp"
+#include "comm/shared_arena.hpp"
 #include "comm/slice.hpp"
 #include "compute/runtime.hpp"
 #include "data/shard_writer.hpp"
@@ -34,6 +37,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using Options = std::map<std::string, std::string>;
+constexpr const char* set_option = "--set";  // its values, one to a line
 
 /// Rank 0 samples the sum of the proportional set sizes of all ranks of its node. Each rank's own peak would
 /// not do: a page that two ranks map counts as half a page for each, but wholly for the first that touches it
@@ -102,6 +106,8 @@ ConfigTree configuration(const Options& options, const std::filesystem::path& fo
                             "\nlearning_rate = 1e-4\nclip_norm = 0.25\n",
                         "bench");
   tree.merge(stages);
+  std::istringstream settings(options.at(set_option));
+  for (std::string assignment; std::getline(settings, assignment);) tree.set(assignment);
   return tree;
 }
 
@@ -151,8 +157,13 @@ std::vector<double> sample_calls(const Options& options, const Registry& registr
                                  const comm::Communicator& world, const std::filesystem::path& folder) {
   RunComponents components(registry, configuration(options, folder));
   nn::ParameterStore store(components.backbone());
-  store.materialise(nn::Precision::named(options.at("--dtype")), {}, nn::GradientFlow::none);
-  store.initialize(18);
+  const bool shared = world.size() > 1 && comm::SharedArena::supported(world);  // as generate::Generator
+  const auto arena = [&](const std::string&, std::int64_t elements, DType type) {
+    return shared ? comm::shared_tensor(world, elements, type) : Tensor::zeros({elements}, type);
+  };
+  store.materialise(nn::Precision::named(options.at("--dtype")), arena, nn::GradientFlow::none);
+  if (!shared || world.node_rank() == 0) store.initialize(18);
+  world.barrier();
   const comm::Slice mine = comm::slice_of(std::stoul(options.at("--batch")), world.rank(), world.size());
   DenoiserRequest request;
   request.shape = {static_cast<std::int64_t>(mine.size()), 4, 32, 32};
@@ -210,13 +221,18 @@ int main(int argc, char** argv) {
   const tessera::Runtime runtime;
   tessera::Options options{{"--what", "train"}, {"--dtype", "float32"},
                            {"--mask", "0.75"},  {"--batch", "16"},
-                           {"--steps", "8"},    {"--config", "configs/microdit/model-tiny-2.toml"}};
+                           {"--steps", "8"},    {"--config", "configs/microdit/model-tiny-2.toml"},
+                           {tessera::set_option, ""}};
   for (int i = 1; i + 1 < argc; i += 2) {
     if (options.count(argv[i]) == 0) {
       std::fprintf(stderr, "model_bench: unknown option %s\n", argv[i]);
       return 2;
     }
-    options[argv[i]] = argv[i + 1];
+    if (std::string(argv[i]) == tessera::set_option) {
+      options[argv[i]] += std::string(argv[i + 1]) + "\n";
+    } else {
+      options[argv[i]] = argv[i + 1];
+    }
   }
   return tessera::comm::guard(
       [&](const tessera::comm::Communicator& world) { return tessera::run(options, world); },
