@@ -2,6 +2,7 @@
 // 1 error, 2 usage, 75 resume later), and every failure was told in one paragraph on standard error.
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <iostream>
 #include <new>
@@ -87,6 +88,7 @@ int run(std::vector<std::string> words) {
 
 int main(int argc, char** argv) {
   keep_freed_memory();
+  std::signal(SIGXFSZ, SIG_IGN);  // a file at its size limit is then an error that can be told
   try {
     return run(std::vector<std::string>(argv + 1, argv + argc));
   } catch (const Error& error) {

@@ -45,6 +45,7 @@ struct RunState {
   bool average_active = false;         ///< the running average has started
   double loss_sum = 0;                 ///< since the last line of metrics
   std::int64_t loss_steps = 0;
+  friend bool operator==(const RunState&, const RunState&) = default;
 };
 
 /// What the parameters of an adapter were trained on.
@@ -95,7 +96,8 @@ Description verify(const std::filesystem::path& file, FileKind kind = FileKind::
 
 /// Writes a checkpoint: each rank its share of every arena. The arenas are complete on every rank (or once on
 /// every node). Collective. @throws Error, on all ranks alike, on a full disk and on any other failure;
-/// `file` is then as it was before. @param base  makes it an adapter.
+/// `file` is then as it was before. @param base  makes it an adapter. PendingSave (pending_save.hpp) does the
+/// same while its caller goes on.
 void save(const std::filesystem::path& file, const RunState& state, const nn::ParameterStore& store,
           const std::vector<NamedArena>& arenas, const comm::Communicator& world,
           const std::optional<AdapterBase>& base = {});

@@ -29,6 +29,19 @@ bool is_leftover(const fs::path& file) {
   return name.starts_with("step-") && name.find(".h5.tmp-") != std::string::npos;
 }
 
+/// Deletes what need not stay beside the checkpoint of `newest`. A file of a later step is a damaged one that
+/// the run fell back from: it neither counts nor goes. Failing to delete is no reason to stop a run.
+void remove_older(const fs::path& folder, const Retention& retention, std::int64_t newest) {
+  std::error_code ignored;
+  std::int64_t kept = 0;
+  for (const fs::path& file : list(folder)) {
+    const std::int64_t step = step_of(file);
+    if (step > newest || kept++ < std::max<std::int64_t>(1, retention.newest)) continue;
+    if (retention.every > 0 && step % retention.every == 0) continue;
+    fs::remove(file, ignored);
+  }
+}
+
 }  // namespace
 
 std::string file_name(std::int64_t global_step) {
@@ -63,24 +76,25 @@ std::optional<Found> newest_intact(const fs::path& folder) {
               "Restore one from a copy, or remove them all to start the run from the beginning.");
 }
 
-fs::path save_and_rotate(const fs::path& folder, std::int64_t keep, const RunState& state,
-                         const nn::ParameterStore& store, const std::vector<NamedArena>& arenas,
-                         const comm::Communicator& world) {
-  const fs::path file = folder / file_name(state.global_step);
-  save(file, state, store, arenas, world);
-  if (world.rank() != 0) return file;
-  // Failing to delete is no reason to stop a run. A file of a later step is a damaged one that the run fell
-  // back from: it does not count as kept.
+void remove_leftovers(const fs::path& folder) {
   std::error_code ignored;
-  std::int64_t kept = 0;
-  for (const fs::path& old : list(folder)) {
-    if (step_of(old) > state.global_step || kept++ < std::max<std::int64_t>(1, keep)) continue;
-    fs::remove(old, ignored);
-  }
+  std::vector<fs::path> leftovers;
   for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    if (is_leftover(entry.path())) fs::remove(entry.path(), ignored);
+    if (is_leftover(entry.path())) leftovers.push_back(entry.path());
   }
-  return file;
+  for (const fs::path& leftover : leftovers) fs::remove(leftover, ignored);
+}
+
+std::unique_ptr<PendingSave> start_save(const fs::path& folder, const Retention& retention,
+                                        const RunState& state, const nn::ParameterStore& store,
+                                        const std::vector<NamedArena>& arenas,
+                                        const comm::Communicator& world, Writing writing) {
+  if (world.rank() == 0) remove_leftovers(folder);
+  const auto rotate = [folder, retention, step = state.global_step] {
+    remove_older(folder, retention, step);
+  };
+  return std::make_unique<PendingSave>(folder / file_name(state.global_step), state, store, arenas, world,
+                                       SaveOptions{.writing = writing, .afterwards = rotate});
 }
 
 }  // namespace tessera::checkpoint

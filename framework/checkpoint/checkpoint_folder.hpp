@@ -1,14 +1,17 @@
 #pragma once
 // Invariant: an older checkpoint is deleted only after a newer one is complete under its final name and was
-// read back, so at every moment the folder holds the newest good one.
+// read back, so at every moment the folder holds the newest good one. Which is newest is said by the names,
+// never by a clock.
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "checkpoint/checkpoint.hpp"
+#include "checkpoint/pending_save.hpp"
 
 namespace tessera::checkpoint {
 
@@ -26,10 +29,23 @@ struct Found {
 /// @throws Error when it holds some, all damaged.
 [[nodiscard]] std::optional<Found> newest_intact(const std::filesystem::path& folder);
 
-/// save() under file_name(state.global_step), then deletes all but the newest `keep`, and what an interrupted
-/// save left. Collective. @return the file.
-std::filesystem::path save_and_rotate(const std::filesystem::path& folder, std::int64_t keep,
-                                      const RunState& state, const nn::ParameterStore& store,
-                                      const std::vector<NamedArena>& arenas, const comm::Communicator& world);
+/// Which checkpoints stay.
+struct Retention {
+  std::int64_t newest = 2;  ///< so many of the newest; at least one, whatever this says
+  std::int64_t every = 0;   ///< besides, those of steps that are a multiple of it; 0: none
+};
+
+/// Removes what saves that were killed left. For rank 0, while nothing is being saved there. Failing to is
+/// not an error.
+void remove_leftovers(const std::filesystem::path& folder);
+
+/// Starts a save under file_name(state.global_step), which at its end deletes what `retention` does not keep.
+/// What killed saves left goes first, to make room. Nothing else may be saved into the folder until this is
+/// complete. Collective. @throws Error on all ranks alike.
+[[nodiscard]] std::unique_ptr<PendingSave> start_save(const std::filesystem::path& folder,
+                                                      const Retention& retention, const RunState& state,
+                                                      const nn::ParameterStore& store,
+                                                      const std::vector<NamedArena>& arenas,
+                                                      const comm::Communicator& world, Writing writing);
 
 }  // namespace tessera::checkpoint

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "checkpoint/checkpoint.hpp"
+#include "checkpoint/description.hpp"
 #include "checkpoint/tensor_parts.hpp"
 #include "io/file_seal.hpp"
 #include "io/hdf5.hpp"
@@ -96,6 +97,10 @@ bool Description::has(const std::string& tensor) const {
 
 Description describe(const std::filesystem::path& path, FileKind kind) {
   io::check_seal(path.string(), "checkpoint");
+  return read_description(path, kind);
+}
+
+Description read_description(const std::filesystem::path& path, FileKind kind) {
   const io::Hdf5File file = io::Hdf5File::open(path.string());
   check_kind(file, kind);
   const std::int64_t version = file.integer_attribute("/", "format_version");

@@ -156,11 +156,15 @@ void File::reserve(Extent extent) const {
   if (extent.bytes == 0) return;
   int status;
   do {
-    status =
-        ::posix_fallocate(descriptor_, static_cast<off_t>(extent.offset), static_cast<off_t>(extent.bytes));
-  } while (status == EINTR);
-  if (status != 0) throw system_error(path_, "reserve " + readable_bytes(extent.bytes) + " for it", status);
+    // Not posix_fallocate: where the file system has no such call it writes a byte into every block.
+    status = ::fallocate(descriptor_, 0, static_cast<off_t>(extent.offset), static_cast<off_t>(extent.bytes));
+  } while (status != 0 && errno == EINTR);
+  if (status != 0 && errno != EOPNOTSUPP && errno != ENOSYS) {
+    throw system_error(path_, "reserve " + readable_bytes(extent.bytes) + " for it", errno);
+  }
 }
+
+void File::drop_cached() const { (void)::posix_fadvise(descriptor_, 0, 0, POSIX_FADV_DONTNEED); }
 
 void File::truncate(std::uint64_t bytes) const {
   int status;

@@ -49,8 +49,12 @@ class File {
   void read_at(void* to, std::size_t bytes, std::uint64_t offset) const;
   /// Writes exactly `bytes` bytes. @throws Error, on a full disk too.
   void write_at(const void* from, std::size_t bytes, std::uint64_t offset) const;
-  /// Takes the disk blocks of an extent now, so that later writes into it cannot find the disk full.
+  /// Takes the disk blocks of an extent now, so that later writes into it cannot find the disk full. Does
+  /// nothing on file systems that cannot: taking them by writing would cost as much as the writes themselves.
   void reserve(Extent extent) const;
+  /// Asks the system to forget what it keeps of a synced file in memory, so that reading fetches it from the
+  /// disk.
+  void drop_cached() const;
   /// Cuts the file off after so many bytes.
   void truncate(std::uint64_t bytes) const;
   void sync() const;

@@ -48,13 +48,28 @@ void check_keys(const ConfigTree& tree, const std::vector<std::string>& known, c
   }
 }
 
+void check_retention(const RunSettings& run, const Config& config) {
+  if (run.keep.every == 0) return;
+  if (run.checkpoint_every > 0 && run.keep.every % run.checkpoint_every == 0) return;
+  throw Error(
+      "checkpoints of every " + std::to_string(run.keep.every) + " steps are to stay, but they are " +
+          (run.checkpoint_every > 0 ? "written every " + std::to_string(run.checkpoint_every) + " steps"
+                                    : "written at the end of each stage only"),
+      config.where("keep_checkpoints_every"),
+      run.checkpoint_every > 0 ? "Choose a multiple of checkpoint_every, or 0."
+                               : "Set checkpoint_every, or keep_checkpoints_every = 0.");
+}
+
 RunSettings run_settings(const Config& config) {
   RunSettings run;
   run.seed = static_cast<std::uint64_t>(config.get<std::int64_t>("seed"));
   run.precision = config.get<std::string>("precision");
   run.log_every = config.get<std::int64_t>("log_every");
   run.checkpoint_every = config.get<std::int64_t>("checkpoint_every");
-  run.keep_checkpoints = config.get<std::int64_t>("keep_checkpoints");
+  run.keep = {.newest = config.get<std::int64_t>("keep_checkpoints"),
+              .every = config.get<std::int64_t>("keep_checkpoints_every")};
+  run.overlap_checkpoints = config.get<bool>("overlap_checkpoints");
+  check_retention(run, config);
   run.max_minutes = config.get<double>("max_minutes");
   run.non_finite = config.get<std::string>("non_finite") == "skip" ? NonFinite::skip : NonFinite::stop;
   run.sample_every = config.get<std::int64_t>("sample_every");

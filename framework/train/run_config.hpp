@@ -11,7 +11,7 @@
 
 #include "base/config.hpp"
 #include "base/config_tree.hpp"
-#include "checkpoint/checkpoint.hpp"
+#include "checkpoint/checkpoint_folder.hpp"
 #include "plugin/run_components.hpp"
 #include "train/adamw.hpp"
 #include "train/learning_rate.hpp"
@@ -36,9 +36,10 @@ struct SampleSettings {
 struct RunSettings {
   std::uint64_t seed = 18;
   std::string precision = "float32";
-  std::int64_t log_every = 10;        ///< steps between lines of metrics
-  std::int64_t checkpoint_every = 0;  ///< steps; 0: at the end of each stage only
-  std::int64_t keep_checkpoints = 2;
+  std::int64_t log_every = 10;             ///< steps between lines of metrics
+  std::int64_t checkpoint_every = 0;       ///< steps; 0: at the end of each stage only
+  checkpoint::Retention keep;              ///< which checkpoints stay
+  bool overlap_checkpoints = true;         ///< write them while training goes on
   double max_minutes = 0;                  ///< stop with a checkpoint and exit code 75 after; 0: no limit
   NonFinite non_finite = NonFinite::stop;  ///< what a NaN or infinite loss or gradient does
   std::int64_t sample_every = 0;           ///< steps between sample grids; 0: none

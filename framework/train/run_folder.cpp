@@ -31,10 +31,12 @@ RunFolder::RunFolder(const comm::Communicator& world, const fs::path& root, bool
       throw Error("this folder already holds a run.", root_.string(),
                   "Go on with it (--resume), or choose another folder (--out).");
     }
-    io::make_folders(checkpoints().string());
-    io::make_folders(samples().string());
-    io::File::create((root_ / ".writable").string()).close();
-    fs::remove(root_ / ".writable");
+    for (const fs::path& folder : {root_, checkpoints(), samples()}) {
+      io::make_folders(folder.string());
+      io::File::create((folder / ".writable").string()).close();
+      fs::remove(folder / ".writable");
+    }
+    checkpoint::remove_leftovers(checkpoints());
     log_sink_ = logger().add_file(root_ / "log.txt");
     if (!resume) return;
     found_ = checkpoint::newest_intact(checkpoints());

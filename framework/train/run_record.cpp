@@ -1,12 +1,25 @@
 #include "train/run_record.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdio>
 
+#include "base/log.hpp"
+#include "io/file.hpp"
 #include "io/png.hpp"
 #include "train/stop_signals.hpp"
 
 namespace tessera::train {
+namespace {
+
+using checkpoint::Writing;
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+}  // namespace
 
 RunRecord::RunRecord(const RunConfig& config, const comm::Communicator& world, const Hooks& hooks,
                      const RunFolder& folder, checkpoint::RunState state, bool resumed)
@@ -18,12 +31,17 @@ RunRecord::RunRecord(const RunConfig& config, const comm::Communicator& world, c
       saved_step_(resumed ? state_.global_step : -1),
       reporter_(world, folder.root(), state_.global_step, config.total_steps(), resumed, hooks.terminal) {}
 
-void RunRecord::after_step(const StepReport& step, const StageModel& model, bool last, bool stop) {
+void RunRecord::after_step(const StepReport& step, const StageModel& model, const StepEnd& end) {
   reporter_.step(step);
+  if (saving_ && end.written) advance_save();
   const auto due = [&](std::int64_t every) { return every > 0 && state_.global_step % every == 0; };
-  if (due(config_.run.log_every) || last) report(step);
-  if (due(config_.run.checkpoint_every) || stop) save(model);
-  if (hooks_.sample && !model.settings.sample.prompts.empty() && (due(config_.run.sample_every) || last))
+  if (due(config_.run.log_every) || end.last) report(step);
+  if (end.stop || end.last) {
+    save(model);
+  } else if (due(config_.run.checkpoint_every)) {
+    start_save(model, config_.run.overlap_checkpoints ? Writing::overlapped : Writing::at_once);
+  }
+  if (hooks_.sample && !model.settings.sample.prompts.empty() && (due(config_.run.sample_every) || end.last))
     sample(model);
 }
 
@@ -35,14 +53,49 @@ void RunRecord::report(const StepReport& step) {
 }
 
 void RunRecord::save(const StageModel& model) {
-  if (saved_step_ == state_.global_step) return;
+  start_save(model, Writing::at_once);
+  settle();
+}
+
+void RunRecord::start_save(const StageModel& model, Writing writing) {
+  if (saving_ && saving_->step != state_.global_step) settle();
+  if (saving_ || saved_step_ == state_.global_step) return;
+  const auto begin = Clock::now();
   reporter_.pause([&] {
     state_.optimizer_updates = model.state.optimizer().updates();
     state_.average_active = model.state.average_active();
-    checkpoint::save_and_rotate(folder_.checkpoints(), config_.run.keep_checkpoints, state_,
-                                model.state.store(), model.state.arenas(), world_);
-    saved_step_ = state_.global_step;
+    saving_ = Saving{state_.global_step, begin, 0.0,
+                     checkpoint::start_save(folder_.checkpoints(), config_.run.keep, state_,
+                                            model.state.store(), model.state.arenas(), world_, writing)};
   });
+  saving_->waited += seconds_since(begin);
+  if (saving_->save->writing() == Writing::overlapped) return;
+  if (writing == Writing::overlapped && !said_no_memory_ && world_.rank() == 0) {
+    log_warning(
+        "There is no memory for a copy of the " + io::readable_bytes(saving_->save->bytes()) +
+        " of a checkpoint: training waits while one is written, as with overlap_checkpoints = false.");
+    said_no_memory_ = true;
+  }
+  settle();
+}
+
+void RunRecord::settle() {
+  while (saving_) advance_save();
+}
+
+void RunRecord::advance_save() {
+  const auto begin = Clock::now();
+  bool complete = false;
+  reporter_.pause([&] { complete = saving_->save->advance(); });
+  saving_->waited += seconds_since(begin);
+  if (!complete) return;
+  saved_step_ = saving_->step;
+  std::array<char, 120> text{};
+  std::snprintf(text.data(), text.size(), ", is on the disk after %.2f s; training stood still for %.2f s.",
+                seconds_since(saving_->begin), saving_->waited);
+  reporter_.say("The checkpoint of step " + std::to_string(saved_step_) + ", " +
+                io::readable_bytes(saving_->save->bytes()) + text.data());
+  saving_.reset();
 }
 
 void RunRecord::sample(const StageModel& model) {

@@ -2,8 +2,10 @@
 // Invariant: what a run leaves behind (metrics, checkpoints, samples, log) is written here and nowhere else,
 // and the counters of RunState say at every moment how far it is.
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "checkpoint/checkpoint_folder.hpp"
@@ -22,6 +24,13 @@ struct StageModel {
   ModelState& state;
 };
 
+/// What all ranks know at the end of a step.
+struct StepEnd {
+  bool last = false;     ///< of the stage
+  bool stop = false;     ///< the run ends here, with a checkpoint
+  bool written = false;  ///< no rank's part of a checkpoint is still being written
+};
+
 class RunRecord {
  public:
   /// @param state    where the run goes on; written to every checkpoint.
@@ -34,17 +43,32 @@ class RunRecord {
   [[nodiscard]] double seconds() const { return reporter_.seconds(); }
 
   /// Reports, saves and samples what is due after a finished step. Collective.
-  /// @param last  the stage's last step. @param stop  save, because the run ends here.
-  void after_step(const StepReport& report, const StageModel& model, bool last, bool stop);
-  /// Writes a checkpoint, unless this step has one. Collective.
+  void after_step(const StepReport& report, const StageModel& model, const StepEnd& end);
+  /// Writes a checkpoint, unless this step has one; it is complete on return. Collective.
   void save(const StageModel& model);
-  /// The newest checkpoint; empty when there is none.
+  /// Waits for a checkpoint that is being written. Collective. @throws Error when it cannot be.
+  void settle();
+  /// Whether this rank's part of a checkpoint is still being written. Local.
+  [[nodiscard]] bool writing() const { return saving_ && !saving_->save->ready(); }
+  /// The newest complete checkpoint; empty when there is none.
   [[nodiscard]] std::string newest_checkpoint() const;
   /// A signal arrived, or the time is over. Local.
   [[nodiscard]] bool wants_to_stop() const;
 
  private:
+  using Clock = std::chrono::steady_clock;
+  /// A checkpoint that is being written.
+  struct Saving {
+    std::int64_t step;
+    Clock::time_point begin;
+    double waited = 0;  ///< seconds that training stood still for it
+    std::unique_ptr<checkpoint::PendingSave> save;
+  };
+
   void report(const StepReport& step);
+  void start_save(const StageModel& model, checkpoint::Writing writing);
+  /// Takes its next step. Collective.
+  void advance_save();
   void sample(const StageModel& model);
 
   const RunConfig& config_;
@@ -52,7 +76,9 @@ class RunRecord {
   const Hooks& hooks_;
   const RunFolder& folder_;
   checkpoint::RunState state_;
-  std::int64_t saved_step_;
+  std::int64_t saved_step_;  ///< of the newest complete checkpoint; -1: none
+  std::optional<Saving> saving_;
+  bool said_no_memory_ = false;
   Reporter reporter_;
 };
 

@@ -17,6 +17,17 @@ const Schema& run_schema() {
         .unit("steps")
         .help("Between two checkpoints; 0 writes one at the end of each stage only.");
     s.integer("keep_checkpoints", 2).at_least(1).help("How many of the newest checkpoints stay.");
+    s.integer("keep_checkpoints_every", 0)
+        .at_least(0)
+        .unit("steps")
+        .help(
+            "Besides, the checkpoints of steps that are a multiple of it stay for good; a multiple of "
+            "checkpoint_every, or 0 for none.");
+    s.boolean("overlap_checkpoints", true)
+        .help(
+            "Write checkpoints while training goes on. Until the bytes are written, a node keeps a copy of "
+            "what its ranks write: together the size of the file. Without it, or where that memory is not "
+            "there, training waits.");
     s.number("max_minutes", 0)
         .at_least(0)
         .unit("minutes")

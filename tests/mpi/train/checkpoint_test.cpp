@@ -9,64 +9,15 @@
 #include "comm/slice.hpp"
 #include "io/file.hpp"
 #include "mpi/train/common_folder.hpp"
-#include "nn/layers.hpp"
+#include "mpi/train/toy_checkpoint.hpp"
 
 namespace tessera::checkpoint {
 namespace {
 
 using comm::Communicator;
 using test::CommonFolder;
-
-class Model : public nn::Module {
- public:
-  explicit Model(std::int64_t width)
-      : first_(5, width, true, nn::Initializer::normal(1)),
-        second_(width, 1, false, nn::Initializer::normal(1)) {
-    add_child("blocks.0", first_);
-    add_child("head", second_);
-  }
-
- private:
-  nn::Linear first_;
-  nn::Linear second_;
-};
-
-/// A model with memory of its own, values from a seed, and one more arena.
-struct Toy {
-  explicit Toy(std::uint64_t seed, const char* precision = "float32", std::int64_t width = 37)
-      : model(width), store(model) {
-    store.materialise(nn::Precision::named(precision));
-    store.initialize(seed);
-    moments = Tensor::zeros({store.arena_elements()}, store.precision().parameter);
-    moments.copy_from(store.values());
-  }
-  [[nodiscard]] std::vector<NamedArena> arenas() const {
-    return {{"model", store.values()}, {"first_moment", moments}};
-  }
-  [[nodiscard]] std::string bytes() const {
-    return {static_cast<const char*>(store.values().raw()), store.values().bytes()};
-  }
-  Model model;
-  nn::ParameterStore store;
-  Tensor moments;
-};
-
-RunState sample_state() {
-  RunState state;
-  state.config = "[run]\nseed = 3\n" + std::string(100'000, '#');  // more than an attribute holds
-  state.plugins = {"dit 1.0", "edm 2.1"};
-  state.precision = "float32";
-  state.stage = 1;
-  state.stage_name = "zweite Stufe ❤";
-  state.stage_step = 12;
-  state.global_step = 112;
-  state.samples_seen = std::int64_t{1} << 40;
-  state.optimizer_updates = 111;
-  state.average_active = true;
-  state.loss_sum = 0.1;
-  state.loss_steps = 2;
-  return state;
-}
+using test::sample_state;
+using test::Toy;
 
 TEST(Checkpoint, ComesBackOnAnyNumberOfRanks) {
   const Communicator world = Communicator::world();
@@ -183,6 +134,35 @@ TEST(Checkpoint, NoDamagedByteIsAccepted) {
   }
 }
 
+void save_into(const std::string& folder, const Retention& retention, const RunState& state, const Toy& toy,
+               const Communicator& world) {
+  start_save(folder, retention, state, toy.store, toy.arenas(), world, Writing::overlapped)->finish();
+  world.barrier();
+}
+
+std::vector<std::string> names_in(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& file : list(folder)) names.push_back(file.filename().string());
+  return names;
+}
+
+TEST(CheckpointFolder, KeepsSomeForGood) {
+  const Communicator world = Communicator::world();
+  const CommonFolder folder(world);
+  const Toy toy(7);
+  RunState state = sample_state();
+  for (std::int64_t step = 10; step <= 90; step += 10) {
+    state.global_step = step;
+    save_into(folder / "", {.newest = 2, .every = 30}, state, toy, world);
+  }
+  EXPECT_EQ(names_in(folder / ""), (std::vector{file_name(90), file_name(80), file_name(60), file_name(30)}));
+  world.barrier();
+  // Asked for none, it still keeps the newest; those that were kept for good go with the rule.
+  state.global_step = 100;
+  save_into(folder / "", {.newest = 0, .every = 0}, state, toy, world);
+  EXPECT_EQ(names_in(folder / ""), std::vector{file_name(100)});
+}
+
 TEST(CheckpointFolder, KeepsTheNewestAndFallsBack) {
   const Communicator world = Communicator::world();
   const CommonFolder folder(world);
@@ -191,7 +171,7 @@ TEST(CheckpointFolder, KeepsTheNewestAndFallsBack) {
   EXPECT_FALSE(newest_intact(folder / "none"));
   for (const std::int64_t step : {1, 2, 3}) {
     state.global_step = step;
-    save_and_rotate(folder / "", 2, state, toy.store, toy.arenas(), world);
+    save_into(folder / "", {.newest = 2}, state, toy, world);
   }
   world.barrier();
   ASSERT_EQ(list(folder / "").size(), 2U);
@@ -208,7 +188,7 @@ TEST(CheckpointFolder, KeepsTheNewestAndFallsBack) {
   EXPECT_EQ(newest_intact(folder / "").value().description.state.global_step, 2);
   // The damaged one does not count among those to keep.
   state.global_step = 2;
-  save_and_rotate(folder / "", 1, state, toy.store, toy.arenas(), world);
+  save_into(folder / "", {.newest = 1}, state, toy, world);
   EXPECT_EQ(newest_intact(folder / "").value().description.state.global_step, 2);
   spoil(2);
   EXPECT_THROW((void)newest_intact(folder / ""), Error);

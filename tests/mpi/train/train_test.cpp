@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
-#include <cstdlib>
 
 #include "mpi/train/common_folder.hpp"
 #include "mpi/train/run_checks.hpp"
@@ -184,38 +183,6 @@ TEST(Train, SaysWhenTheLossIsNotFinite) {
   const auto found = checkpoint::newest_intact(folder / "skipped/checkpoints");
   EXPECT_EQ(found.value().description.state.global_step, 9);
   EXPECT_LT(found.value().description.state.optimizer_updates, 9);
-}
-
-/// Not a test by itself: what train_kill.sh starts and kills. 150 steps: of the toy run, or, when
-/// TRAIN_PROBE_STAGED is set, of stages with models of their own in aspect buckets.
-TEST(Probe, DISABLED_Run) {
-  const char* folder = std::getenv("TRAIN_PROBE");
-  ASSERT_NE(folder, nullptr);
-  const Communicator world = Communicator::world();
-  const std::string root = folder;
-  const bool staged = std::getenv("TRAIN_PROBE_STAGED") != nullptr;
-  if (world.rank() == 0 && !std::filesystem::exists(root + "/data")) make_toy_data(root + "/data", staged);
-  world.barrier();
-  const char* name = std::getenv("TRAIN_PROBE_RUN");
-  const std::string out = root + "/" + (name == nullptr ? "run" : name);
-  if (staged) {
-    run_tree(world, bucketed(staged_configuration(root + "/data", "float32")), out, true, {},
-             {"run.checkpoint_every=4", "stage.0.steps=30", "stage.1.steps=40", "stage.2.steps=40",
-              "stage.3.steps=40"});
-  } else {
-    run_toy(world, root + "/data", "float32", out, true, {},
-            {"run.checkpoint_every=4", "stage.0.steps=90", "stage.1.steps=60"});
-  }
-}
-
-/// What train_kill.sh asks at the end.
-TEST(Probe, DISABLED_Compare) {
-  const char* folder = std::getenv("TRAIN_PROBE");
-  ASSERT_NE(folder, nullptr);
-  const std::string root = folder;
-  EXPECT_EQ(losses(root + "/whole").size(), 150U);
-  EXPECT_EQ(losses(root + "/cut"), losses(root + "/whole"));
-  EXPECT_EQ(final_bits(root + "/cut"), final_bits(root + "/whole"));
 }
 
 }  // namespace

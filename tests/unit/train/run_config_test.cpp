@@ -67,6 +67,21 @@ TEST(RunConfig, RefusesWhatDoesNotFitTogether) {
   EXPECT_THAT(failure(std::string(kStage) + "schedule = \"cosine\"\nwarmup = 100\n"), HasSubstr("warm-up"));
 }
 
+TEST(RunConfig, CheckpointsThatStayAreAmongThoseThatAreWritten) {
+  const RunConfig config =
+      resolve(std::string("[run]\ncheckpoint_every = 500\nkeep_checkpoints_every = 2000\n") + kStage);
+  EXPECT_EQ(config.run.keep.newest, 2);
+  EXPECT_EQ(config.run.keep.every, 2000);
+  EXPECT_TRUE(config.run.overlap_checkpoints);
+  const std::string other =
+      failure(std::string("[run]\ncheckpoint_every = 500\nkeep_checkpoints_every = 1200\n") + kStage);
+  for (const char* said : {"1200", "500", "keep_checkpoints_every", "multiple"}) {
+    EXPECT_THAT(other, HasSubstr(said));
+  }
+  EXPECT_THAT(failure(std::string("[run]\nkeep_checkpoints_every = 1200\n") + kStage),
+              HasSubstr("end of each stage"));
+}
+
 TEST(RunConfig, HandOverIsANameOrATable) {
   const RunConfig config = resolve(std::string("[start]\ncheckpoint = \"a.h5\"\n") + kStage + R"(
 hand_over = "weights"
