@@ -44,8 +44,7 @@ void check(const NewFile& made, const RunState& state, const std::vector<PlacedT
            io::Extent{entry.offset, entry.bytes} == made.tensors[i];
   }
   if (same) return;
-  throw Error("the description of the checkpoint reads back differently.", made.path,
-              "Check the disk; the checkpoints before this one were left alone.");
+  throw Error("the description of the checkpoint reads back differently.", made.path, "Check the disk.");
 }
 
 }  // namespace

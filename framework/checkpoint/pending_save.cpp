@@ -41,9 +41,8 @@ auto naming(const std::string& file, const Work& work) {
   try {
     return work();
   } catch (const Error& error) {
-    throw Error(
-        "this checkpoint could not be written: " + error.summary(), file,
-        error.remedy() + " The checkpoints before it were left alone; --resume goes on from the newest.");
+    throw Error("this checkpoint could not be written: " + error.summary(), file,
+                error.remedy() + " Files that were there before were left alone.");
   }
 }
 

@@ -31,17 +31,17 @@ RunRecord::RunRecord(const RunConfig& config, const comm::Communicator& world, c
       saved_step_(resumed ? state_.global_step : -1),
       reporter_(world, folder.root(), state_.global_step, config.total_steps(), resumed, hooks.terminal) {}
 
-void RunRecord::after_step(const StepReport& step, const StageModel& model, const StepEnd& end) {
+void RunRecord::after_step(const StepReport& step, const StageModel& model, bool last, bool stop) {
   reporter_.step(step);
-  if (saving_ && end.written) advance_save();
+  if (saving_ && world_.agree(saving_->save->ready())) advance_save();  // no rank waits for another's disk
   const auto due = [&](std::int64_t every) { return every > 0 && state_.global_step % every == 0; };
-  if (due(config_.run.log_every) || end.last) report(step);
-  if (end.stop || end.last) {
+  if (due(config_.run.log_every) || last) report(step);
+  if (stop || last) {
     save(model);
   } else if (due(config_.run.checkpoint_every)) {
     start_save(model, config_.run.overlap_checkpoints ? Writing::overlapped : Writing::at_once);
   }
-  if (hooks_.sample && !model.settings.sample.prompts.empty() && (due(config_.run.sample_every) || end.last))
+  if (hooks_.sample && !model.settings.sample.prompts.empty() && (due(config_.run.sample_every) || last))
     sample(model);
 }
 

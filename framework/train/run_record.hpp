@@ -24,13 +24,6 @@ struct StageModel {
   ModelState& state;
 };
 
-/// What all ranks know at the end of a step.
-struct StepEnd {
-  bool last = false;     ///< of the stage
-  bool stop = false;     ///< the run ends here, with a checkpoint
-  bool written = false;  ///< no rank's part of a checkpoint is still being written
-};
-
 class RunRecord {
  public:
   /// @param state    where the run goes on; written to every checkpoint.
@@ -43,13 +36,12 @@ class RunRecord {
   [[nodiscard]] double seconds() const { return reporter_.seconds(); }
 
   /// Reports, saves and samples what is due after a finished step. Collective.
-  void after_step(const StepReport& report, const StageModel& model, const StepEnd& end);
+  /// @param last  the stage's last step. @param stop  save, because the run ends here.
+  void after_step(const StepReport& report, const StageModel& model, bool last, bool stop);
   /// Writes a checkpoint, unless this step has one; it is complete on return. Collective.
   void save(const StageModel& model);
   /// Waits for a checkpoint that is being written. Collective. @throws Error when it cannot be.
   void settle();
-  /// Whether this rank's part of a checkpoint is still being written. Local.
-  [[nodiscard]] bool writing() const { return saving_ && !saving_->save->ready(); }
   /// The newest complete checkpoint; empty when there is none.
   [[nodiscard]] std::string newest_checkpoint() const;
   /// A signal arrived, or the time is over. Local.

@@ -70,7 +70,7 @@ StageTraining::Outcome StageTraining::run(const std::shared_ptr<const data::Data
     while (state.stage_step < settings_.steps) {
       const StepReport report = step(gradient, record);
       const bool last = state.stage_step == settings_.steps;
-      record.after_step(report, model, {.last = last, .stop = stop_agreed_, .written = written_agreed_});
+      record.after_step(report, model, last, stop_agreed_);
       if (!stop_agreed_ || last) continue;
       record.say("Stopping early with a checkpoint; go on with --resume.");
       return Outcome::stopped;
@@ -91,18 +91,15 @@ void StageTraining::begin(const data::Dataset& dataset, RunRecord& record) {
 }
 
 double StageTraining::exchange(double part, const RunRecord& record) {
-  // One exchange for the loss, the wish to stop and the state of a checkpoint. Each sum of losses has one
-  // term that is not zero, so it is exact, and the terms are then added in rank order.
-  const auto ranks = static_cast<std::size_t>(world_.size());
-  std::vector<double> exchanged(ranks + 2, 0.0);
+  // One exchange for the loss and the wish to stop. Each sum has one term that is not zero, so it is exact,
+  // and the terms are then added in rank order.
+  std::vector<double> exchanged(static_cast<std::size_t>(world_.size()) + 1, 0.0);
   exchanged[static_cast<std::size_t>(world_.rank())] = part;
-  exchanged[ranks] = record.wants_to_stop() ? 1.0 : 0.0;
-  exchanged[ranks + 1] = record.writing() ? 1.0 : 0.0;
+  exchanged.back() = record.wants_to_stop() ? 1.0 : 0.0;
   world_.all_reduce(std::span(exchanged));
-  stop_agreed_ = exchanged[ranks] > 0;
-  written_agreed_ = exchanged[ranks + 1] == 0;
+  stop_agreed_ = exchanged.back() > 0;
   double loss = 0;
-  for (std::size_t r = 0; r < ranks; ++r) loss += exchanged[r];
+  for (std::size_t r = 0; r + 1 < exchanged.size(); ++r) loss += exchanged[r];
   return loss;
 }
 

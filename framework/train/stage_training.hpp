@@ -35,8 +35,7 @@ class StageTraining {
   void begin(const data::Dataset& dataset, RunRecord& record);
   /// One optimizer step. @return what to report.
   StepReport step(GradientStep& gradient, RunRecord& record);
-  /// The mean loss of the step; remembers whether a rank wants to stop, and whether none still writes its
-  /// part of a checkpoint. Collective.
+  /// The mean loss of the step; remembers whether a rank wants to stop. Collective.
   double exchange(double part, const RunRecord& record);
   /// What a step without a finite loss or gradient comes to: an Error, or a line in the log. Collective.
   void refuse(bool finite_loss, RunRecord& record) const;
@@ -48,7 +47,6 @@ class StageTraining {
   RunComponents components_;
   ModelState model_;
   bool stop_agreed_ = false;
-  bool written_agreed_ = true;
 };
 
 }  // namespace tessera::train
