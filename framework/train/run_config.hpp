@@ -40,6 +40,7 @@ struct RunSettings {
   std::int64_t checkpoint_every = 0;  ///< steps; 0: at the end of each stage only
   std::int64_t keep_checkpoints = 2;
   double max_minutes = 0;                  ///< stop with a checkpoint and exit code 75 after; 0: no limit
+  double job_end_margin = 5;               ///< minutes before the end of a Slurm job to stop; 0: do not
   NonFinite non_finite = NonFinite::stop;  ///< what a NaN or infinite loss or gradient does
   std::int64_t sample_every = 0;           ///< steps between sample grids; 0: none
   SampleSettings sample;

@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "io/png.hpp"
-#include "train/stop_signals.hpp"
 
 namespace tessera::train {
 
@@ -16,13 +15,18 @@ RunRecord::RunRecord(const RunConfig& config, const comm::Communicator& world, c
       folder_(folder),
       state_(std::move(state)),
       saved_step_(resumed ? state_.global_step : -1),
-      reporter_(world, folder.root(), state_.global_step, config.total_steps(), resumed, hooks.terminal) {}
+      reporter_(world, folder.root(), state_.global_step, config.total_steps(), resumed, hooks.terminal),
+      requests_(world, folder.root(), config.run.max_minutes, config.run.job_end_margin) {
+  if (!requests_.notes().empty()) say(requests_.notes());
+}
 
-void RunRecord::after_step(const StepReport& step, const StageModel& model, bool last, bool stop) {
+void RunRecord::after_step(const StepReport& step, const StageModel& model, bool last,
+                           const RequestSet& asked) {
   reporter_.step(step);
   const auto due = [&](std::int64_t every) { return every > 0 && state_.global_step % every == 0; };
   if (due(config_.run.log_every) || last) report(step);
-  if (due(config_.run.checkpoint_every) || stop) save(model);
+  if (due(config_.run.checkpoint_every) || asked.stop() || asked.has(Request::checkpoint_file)) save(model);
+  if (asked.has(Request::checkpoint_file)) requests_.checkpoint_written();
   if (hooks_.sample && !model.settings.sample.prompts.empty() && (due(config_.run.sample_every) || last))
     sample(model);
 }
@@ -63,11 +67,6 @@ void RunRecord::sample(const StageModel& model) {
 
 std::string RunRecord::newest_checkpoint() const {
   return saved_step_ < 0 ? "" : (folder_.checkpoints() / checkpoint::file_name(saved_step_)).string();
-}
-
-bool RunRecord::wants_to_stop() const {
-  const double limit = config_.run.max_minutes * 60.0;
-  return StopSignals::received() || (limit > 0 && reporter_.seconds() > limit);
 }
 
 }  // namespace tessera::train

@@ -11,6 +11,7 @@
 #include "train/reporter.hpp"
 #include "train/run_config.hpp"
 #include "train/run_folder.hpp"
+#include "train/run_requests.hpp"
 #include "train/trainer.hpp"
 
 namespace tessera::train {
@@ -34,14 +35,14 @@ class RunRecord {
   [[nodiscard]] double seconds() const { return reporter_.seconds(); }
 
   /// Reports, saves and samples what is due after a finished step. Collective.
-  /// @param last  the stage's last step. @param stop  save, because the run ends here.
-  void after_step(const StepReport& report, const StageModel& model, bool last, bool stop);
+  /// @param last  the stage's last step. @param asked  what the ranks agreed on after it.
+  void after_step(const StepReport& report, const StageModel& model, bool last, const RequestSet& asked);
   /// Writes a checkpoint, unless this step has one. Collective.
   void save(const StageModel& model);
   /// The newest checkpoint; empty when there is none.
   [[nodiscard]] std::string newest_checkpoint() const;
-  /// A signal arrived, or the time is over. Local.
-  [[nodiscard]] bool wants_to_stop() const;
+  /// What this rank is asked for. Local.
+  [[nodiscard]] RequestSet requests() const { return requests_.seen(reporter_.seconds()); }
 
  private:
   void report(const StepReport& step);
@@ -54,6 +55,7 @@ class RunRecord {
   checkpoint::RunState state_;
   std::int64_t saved_step_;
   Reporter reporter_;
+  RunRequests requests_;
 };
 
 }  // namespace tessera::train
