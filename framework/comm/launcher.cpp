@@ -43,9 +43,10 @@ std::optional<SeparateRanks> separate_ranks(const Variables& variable) {
   if (launcher == nullptr) return {};
   const long ranks = number(variable(launcher->ranks));
   if (ranks <= 1) return {};
-  return SeparateRanks(std::string(launcher->name) + " started " + std::to_string(ranks) + " processes (" +
-                           launcher->ranks + "), but MPI connects none of them: they would be " +
-                           std::to_string(ranks) + " runs of one rank each in the same folder",
+  const std::string count = std::to_string(ranks);
+  return SeparateRanks("this process is one of " + count + " that " + launcher->name + " started (" +
+                           launcher->ranks + "), but MPI connects none of them: they would be " + count +
+                           " runs of one rank each in the same folder",
                        {}, launcher->remedy);
 }
 
