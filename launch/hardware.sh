@@ -39,7 +39,7 @@ quota_cores() {
           ;;
       esac
     done <"$root/proc/self/cgroup"
-  } 2>/dev/null | awk '$1 > 0 && $2 > 0 { q = $1 / $2; if (least == "" || q < least) least = q }
+  } 2>/dev/null | awk '$1 + 0 > 0 && $2 + 0 > 0 { q = $1 / $2; if (least == "" || q < least) least = q }
     END { if (least != "") print (least < 1 ? 1 : int(least)) }'
 }
 

@@ -87,7 +87,8 @@ CONF
     </dev/null >"$folder/log/start" 2>&1 || return 1
   slurmctld -c -f "$SLURM_CONF" </dev/null >>"$folder/log/start" 2>&1 || return 1
   for node in n1 n2; do slurmd -f "$SLURM_CONF" -N "$node" </dev/null >>"$folder/log/start" 2>&1 || return 1; done
-  for _ in $(seq 200); do
+  local end=$((SECONDS + 20))
+  while [ "$SECONDS" -lt "$end" ]; do
     [ "$(timeout 2 sinfo -h -N -t idle -o %N 2>/dev/null | sort -u | wc -l)" -eq 2 ] && return 0
     sleep 0.1
   done

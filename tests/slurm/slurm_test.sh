@@ -20,6 +20,7 @@ if [ -z "${SLURM_TEST_WORK:-}" ]; then
     exit 1
   done
   SLURM_TEST_WORK=$(mktemp -d "${TMPDIR:-/tmp}/tessera-slurm-XXXXXX")
+  chmod 755 "$SLURM_TEST_WORK" # munge wants its socket in reach of all
   export SLURM_TEST_WORK PATH=$PATH:/usr/sbin:/sbin
   own=() how=TERM
   spaces=(unshare --mount --uts --net --pid --fork --kill-child --mount-proc)
@@ -51,6 +52,10 @@ if [ -n "${SLURM_TEST_NAMESPACES:-}" ]; then
   ip link set lo up && ip addr add 10.255.0.1/32 dev lo || exit 1
   printf '127.0.0.1 localhost\n127.0.0.1 tessera-test\n' >"$SLURM_TEST_WORK/hosts"
   mount --bind "$SLURM_TEST_WORK/hosts" /etc/hosts || exit 1
+elif ! getent ahostsv4 "$(hostname)" >/dev/null; then
+  echo "FAILED: the host name '$(hostname)' does not resolve, and this machine allows no namespace in which it would." \
+    "Add the line '127.0.0.1 $(hostname)' to /etc/hosts."
+  exit 1
 fi
 cd "$SLURM_TEST_WORK" || exit 1
 mkdir tmp jobs
