@@ -8,9 +8,9 @@
 
 #include "base/error.hpp"
 #include "data/aspect_buckets.hpp"
-#include "data/shard_writer.hpp"
 #include "datasets/for_each_index.hpp"
 #include "datasets/labels.hpp"
+#include "datasets/shard_output.hpp"
 #include "io/resize.hpp"
 
 namespace tessera::datasets {
@@ -25,7 +25,11 @@ struct Label {
 class Builder {
  public:
   Builder(const Source& source, const Encoders& encoders, const BuildOptions& options)
-      : source_(source), encoders_(encoders), options_(options) {
+      : source_(source),
+        encoders_(encoders),
+        options_(options),
+        first_(options.part.begin(source.size())),
+        last_(options.part.end(source.size())) {
     check_sizes();
     if (options.bucket_unit > 0) {
       buckets_ = data::aspect_buckets(options.sizes, options.bucket_unit);
@@ -57,10 +61,9 @@ class Builder {
   BuildReport build() {
     BuildReport report;
     std::map<double, std::size_t> in_buckets;
-    data::DatasetWriter training(options_.folder, header_, options_.shard_bytes, options_.shard_records);
-    std::optional<data::DatasetWriter> held_out;
-    for (std::size_t begin = 0; begin < source_.size(); begin += pictures_in_memory) {
-      const std::size_t end = std::min(begin + pictures_in_memory, source_.size());
+    ShardOutput output(options_, header_);
+    for (std::size_t begin = first_; begin < last_; begin += pictures_in_memory) {
+      const std::size_t end = std::min(begin + pictures_in_memory, last_);
       prepare(begin, end);
       for (std::size_t i = begin; i < end; ++i) {
         data::Record& record = records_[i - begin];
@@ -68,14 +71,13 @@ class Builder {
         if (is_too_long(picture)) {
           ++report.too_long;
         } else if (picture.held_out) {
-          if (!held_out) held_out.emplace(options_.folder + "/held_out", header_, options_.shard_bytes);
-          held_out->add(record);
+          output.hold_out(record);
           ++report.held_out;
         } else {
           const std::size_t times = options_.repeats ? options_.repeats(picture) : 1;
           for (std::size_t copy = 1; copy <= times; ++copy) {
             if (copy > 1) record.id = picture.id + "#" + std::to_string(copy);
-            training.add(record);
+            output.train_on(record);
           }
           report.pictures += times == 0 ? 0 : 1;
           if (times > 0) ++in_buckets[buckets_[bucket_[i - begin]].ratio];
@@ -83,13 +85,10 @@ class Builder {
         }
       }
     }
-    if (report.records == 0) {
-      throw Error("every picture is held out, too long or has the weight 0, so there is nothing to train on",
-                  options_.folder, "choose a larger subset, or allow longer pictures");
-    }
-    // Held-out shards first: training shards under their final names then mean a complete data set.
-    if (held_out) report.held_out_shards = held_out->finish();
-    report.shards = training.finish();
+    output.finish(
+        report, source_.size(),
+        Error("every picture is held out, too long or has the weight 0, so there is nothing to train on",
+              options_.folder, "choose a larger subset, or allow longer pictures"));
     report.full_captions = full_captions_;
     report.buckets.assign(in_buckets.begin(), in_buckets.end());
     return report;
@@ -173,13 +172,14 @@ class Builder {
         bucket_[i - begin] = bucket;
       }
       const std::lock_guard lock(mutex);
-      if (options_.progress) options_.progress(++done_, source_.size());
+      if (options_.progress) options_.progress(++done_, last_ - first_);
     });
   }
 
   const Source& source_;
   const Encoders& encoders_;
   const BuildOptions& options_;
+  std::size_t first_, last_;  // the pictures [first_, last_)
   data::ShardHeader header_;
   std::vector<data::AspectBucket> buckets_;  // one, square, unless aspect buckets are asked for
   std::vector<Label> labels_;
@@ -192,6 +192,7 @@ class Builder {
 }  // namespace
 
 BuildReport build_shards(const Source& source, const Encoders& encoders, const BuildOptions& options) {
+  if (std::optional<BuildReport> report = finished_part(options)) return *report;
   return Builder(source, encoders, options).build();
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "data/shard.hpp"
+#include "datasets/parts.hpp"
 #include "datasets/source.hpp"
 #include "plugin/slots/codec.hpp"
 #include "plugin/slots/control_map.hpp"
@@ -20,6 +21,7 @@ namespace tessera::datasets {
 /// How shards are written, whatever their records come from.
 struct ShardOptions {
   std::string folder;
+  Part part;  ///< which range of the pictures; the others are built by other processes
   data::CaptionStore captions = data::CaptionStore::all;
   io::StoredType latent_type = io::StoredType::f16;
   std::uint64_t shard_bytes = std::uint64_t{1} << 30;
@@ -49,6 +51,7 @@ struct Encoders {
   const ControlMap* control = nullptr;  ///< null: records have no control maps; a source's own come first
 };
 
+/// Numbers are of this part, where the build is one of several.
 struct BuildReport {
   std::size_t pictures = 0;  ///< in training shards
   std::size_t records = 0;   ///< of training shards, repeats included
@@ -58,8 +61,10 @@ struct BuildReport {
   std::size_t full_captions = 0;
   /// Pictures in training shards by aspect bucket, ascending by ratio; one entry for squares.
   std::vector<std::pair<double, std::size_t>> buckets;
-  std::vector<std::string> shards;
+  std::vector<std::string> shards;  ///< of all parts; none while some are missing
   std::vector<std::string> held_out_shards;
+  std::vector<std::size_t> missing_parts;  ///< counted from 1
+  bool was_complete = false;               ///< this part was built before
 };
 
 /// Resizes so that a picture covers its bucket or the square, cuts out the middle (recipes X.3, M.E.3),

@@ -6,9 +6,11 @@
 #include <cstdlib>
 #include <iostream>
 #include <new>
+#include <optional>
 
 #include "comm/environment.hpp"
 #include "comm/job.hpp"
+#include "comm/launcher.hpp"
 #include "compute/runtime.hpp"
 #include "launch/command.hpp"
 #include "tensor/allocator.hpp"
@@ -45,7 +47,13 @@ int fail(const Error& error) {
 }
 
 int run_on_ranks(const Command& command, const std::vector<std::string>& words) {
-  const comm::Environment mpi;
+  std::optional<comm::Environment> mpi;
+  try {
+    mpi.emplace();
+  } catch (const comm::SeparateRanks& error) {
+    if (speaks_for_the_job()) std::cerr << message(error, 0) << std::endl;
+    return static_cast<int>(error.code());
+  }
   return comm::guard(
       [&](const comm::Communicator& world) {
         const Arguments arguments = parse_arguments(command.table, words);

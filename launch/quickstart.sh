@@ -25,20 +25,14 @@ if [ ! -f "$data/complete" ]; then
   touch "$data/complete"
 fi
 
-# One rank per core; more than eight would leave each rank too few of the 32 pictures of a step.
-ranks=$(nproc)
-[ "$ranks" -gt 8 ] && ranks=8
-export OMP_NUM_THREADS=1
-mpi=(mpirun -q -n "$ranks" --oversubscribe --bind-to none)
-[ "$(id -u)" -eq 0 ] && mpi+=(--allow-run-as-root)
-
-say "Training on $ranks ranks: four stages, log in $run/log.txt"
-"${mpi[@]}" "$tessera" train "$config" --out "$run" --resume
+on_ranks=(bash launch/run.sh) # as many as suit the machine
+say "Training: four stages, log in $run/log.txt"
+"${on_ranks[@]}" train "$config" --out "$run" --resume
 
 checkpoint=$(ls "$run"/checkpoints/step-*.h5 | tail -n 1)
 draw() {
   [ -f "$run/$2" ] && return 0
-  "${mpi[@]}" "$tessera" sample --checkpoint "$checkpoint" --prompts "configs/demo/$1" --per-prompt 4 --seed 1 \
+  "${on_ranks[@]}" sample --checkpoint "$checkpoint" --prompts "configs/demo/$1" --per-prompt 4 --seed 1 \
     --out "$run/$2"
 }
 say "Pictures"
@@ -54,5 +48,5 @@ Next:
   $tessera sample --checkpoint $checkpoint --prompt "purple square" "green heart" --per-prompt 8 --out mine.png
   $tessera plan configs/microdit/xl-2.toml
   $tessera data build emoji --config configs/demo/emoji-long.toml --size 32,64 --out data/emoji
-  ${mpi[*]} $tessera train configs/demo/emoji-long.toml --out runs/emoji-long --resume
+  launch/run.sh train configs/demo/emoji-long.toml --out runs/emoji-long --resume
 TXT

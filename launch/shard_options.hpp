@@ -6,7 +6,7 @@
 
 namespace tessera::launch {
 
-/// --store, --latent-type, --shard-records, --shard-size, --threads.
+/// --store, --latent-type, --shard-records, --shard-size, --part, --threads.
 [[nodiscard]] std::vector<Option> shard_options();
 
 /// Those, --out, and progress on a terminal. @throws Error (usage) on a value that is not known.
@@ -14,6 +14,6 @@ void read_shard_options(const Arguments& arguments, const std::string& command,
                         datasets::ShardOptions& options);
 
 /// Pictures, records, shards, what was held out, and what to look at next.
-void print_shards(const datasets::BuildReport& report, const std::string& folder);
+void print_shards(const datasets::BuildReport& report, const datasets::ShardOptions& options);
 
 }  // namespace tessera::launch

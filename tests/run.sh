@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs the tests (CTest labels: unit, parity, mpi, quality). Those
+# Installs what is missing, builds, and runs the tests (CTest labels: unit, parity, mpi, slurm, quality). Those
 # labelled `nightly` are left out unless asked for.
 #   run.sh [CTest arguments...]
 set -euo pipefail

@@ -4,11 +4,11 @@
 #include <optional>
 
 #include "base/error.hpp"
-#include "data/shard_writer.hpp"
 #include "datasets/features/feature_list.hpp"
 #include "datasets/features/npy.hpp"
 #include "datasets/for_each_index.hpp"
 #include "datasets/labels.hpp"
+#include "datasets/shard_output.hpp"
 
 namespace tessera::datasets::features {
 namespace {
@@ -76,42 +76,41 @@ class Packer {
 
   BuildReport pack() {
     BuildReport report;
-    data::DatasetWriter training(options_.folder, header_, options_.shard_bytes, options_.shard_records);
-    std::optional<data::DatasetWriter> held_out;
+    ShardOutput output(options_, header_);
     FeatureList list(options_.list);
     while (read_some(list)) {
       for (std::size_t i = 0; i < rows_.size(); ++i) {
-        if (!rows_[i].held_out) {
-          training.add(records_[i]);
+        if (rows_[i].held_out) {
+          output.hold_out(records_[i]);
+          ++report.held_out;
+        } else {
+          output.train_on(records_[i]);
           ++report.pictures;
-          continue;
         }
-        if (!held_out) held_out.emplace(options_.folder + "/held_out", header_, options_.shard_bytes);
-        held_out->add(records_[i]);
-        ++report.held_out;
       }
     }
-    if (report.pictures == 0) {
-      throw Error("every line is held out, so there is nothing to train on.", options_.list.string(),
-                  "Leave \"held_out\" away in some.");
-    }
     report.records = report.pictures;
-    if (held_out) report.held_out_shards = held_out->finish();
-    report.shards = training.finish();
+    output.finish(report, outline_.rows,
+                  Error("every line is held out, so there is nothing to train on.", options_.list.string(),
+                        "Leave \"held_out\" away in some."));
     return report;
   }
 
  private:
-  /// The next rows and their records. @return false when there are none.
+  /// The next rows of this part, and their records. @return false when there are none.
   bool read_some(FeatureList& list) {
     rows_.clear();
-    for (FeatureRow row; rows_.size() < rows_in_memory && list.next(row);) rows_.push_back(std::move(row));
+    const std::size_t first = options_.part.begin(outline_.rows);
+    const std::size_t last = options_.part.end(outline_.rows);
+    for (FeatureRow row; rows_.size() < rows_in_memory && row_ < last && list.next(row); ++row_) {
+      if (row_ >= first) rows_.push_back(std::move(row));
+    }
     records_.assign(rows_.size(), {});
     std::mutex mutex;
     for_each_index(0, rows_.size(), options_.threads, [&](std::size_t i) {
       records_[i] = record_of(rows_[i]);
       const std::lock_guard lock(mutex);
-      if (options_.progress) options_.progress(++done_, outline_.rows);
+      if (options_.progress) options_.progress(++done_, last - first);
     });
     return !rows_.empty();
   }
@@ -200,6 +199,7 @@ class Packer {
   const Options& options_;
   Outline outline_;
   data::ShardHeader header_;
+  std::size_t row_ = 0;  // of the list, that is read next
   std::vector<FeatureRow> rows_;
   std::vector<data::Record> records_;
   std::size_t done_ = 0;
@@ -221,6 +221,7 @@ void check_sizes(const Encoders& encoders, const Options& options) {
 
 BuildReport build_feature_shards(const Encoders& encoders, const Options& options) {
   check_sizes(encoders, options);
+  if (std::optional<BuildReport> report = finished_part(options)) return *report;
   return Packer(encoders, options).pack();
 }
 

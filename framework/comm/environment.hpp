@@ -8,7 +8,8 @@ namespace tessera::comm {
 class Environment {
  public:
   /// Initialises MPI; started without mpirun the process is a job of one rank.
-  /// @throws Error when MPI offers too little thread support or an Environment existed before.
+  /// @throws Error when MPI offers too little thread support or an Environment existed before; SeparateRanks
+  /// (comm/launcher.hpp) when the processes of the job do not find each other.
   Environment();
   /// Finalises MPI, which waits for the other ranks. While an exception unwinds nobody may be waited for, so
   /// MPI is then left to the launcher; guard() (comm/job.hpp) keeps programs away from that case.

@@ -71,6 +71,7 @@ RunSettings run_settings(const Config& config) {
   run.overlap_checkpoints = config.get<bool>("overlap_checkpoints");
   check_retention(run, config);
   run.max_minutes = config.get<double>("max_minutes");
+  run.job_end_margin = config.get<double>("job_end_margin");
   run.non_finite = config.get<std::string>("non_finite") == "skip" ? NonFinite::skip : NonFinite::stop;
   run.sample_every = config.get<std::int64_t>("sample_every");
   run.sample = {.prompts = config.get<std::vector<std::string>>("sample_prompts"),

@@ -41,6 +41,7 @@ struct RunSettings {
   checkpoint::Retention keep;              ///< which checkpoints stay
   bool overlap_checkpoints = true;         ///< write them while training goes on
   double max_minutes = 0;                  ///< stop with a checkpoint and exit code 75 after; 0: no limit
+  double job_end_margin = 5;               ///< minutes before the end of a Slurm job to stop; 0: do not
   NonFinite non_finite = NonFinite::stop;  ///< what a NaN or infinite loss or gradient does
   std::int64_t sample_every = 0;           ///< steps between sample grids; 0: none
   SampleSettings sample;

@@ -8,7 +8,6 @@
 #include "base/log.hpp"
 #include "io/file.hpp"
 #include "io/png.hpp"
-#include "train/stop_signals.hpp"
 
 namespace tessera::train {
 namespace {
@@ -29,17 +28,27 @@ RunRecord::RunRecord(const RunConfig& config, const comm::Communicator& world, c
       folder_(folder),
       state_(std::move(state)),
       saved_step_(resumed ? state_.global_step : -1),
-      reporter_(world, folder.root(), state_.global_step, config.total_steps(), resumed, hooks.terminal) {}
+      reporter_(world, folder.root(), state_.global_step, config.total_steps(), resumed, hooks.terminal),
+      requests_(world, folder.root(), config.run.max_minutes, config.run.job_end_margin) {
+  if (!requests_.notes().empty()) say(requests_.notes());
+}
 
-void RunRecord::after_step(const StepReport& step, const StageModel& model, bool last, bool stop) {
+void RunRecord::after_step(const StepReport& step, const StageModel& model, bool last,
+                           const RequestSet& asked) {
   reporter_.step(step);
   if (saving_ && world_.agree(saving_->save->ready())) advance_save();  // no rank waits for another's disk
   const auto due = [&](std::int64_t every) { return every > 0 && state_.global_step % every == 0; };
   if (due(config_.run.log_every) || last) report(step);
-  if (stop || last) {
+  const bool requested = asked.has(Request::checkpoint_file);
+  if (asked.stop() || last) {
     save(model);
-  } else if (due(config_.run.checkpoint_every)) {
+  } else if (due(config_.run.checkpoint_every) || (requested && !answering_request_)) {
     start_save(model, config_.run.overlap_checkpoints ? Writing::overlapped : Writing::at_once);
+  }
+  answering_request_ |= requested;
+  if (answering_request_ && !saving_) {
+    requests_.checkpoint_written();
+    answering_request_ = false;
   }
   if (hooks_.sample && !model.settings.sample.prompts.empty() && (due(config_.run.sample_every) || last))
     sample(model);
@@ -116,11 +125,6 @@ void RunRecord::sample(const StageModel& model) {
 
 std::string RunRecord::newest_checkpoint() const {
   return saved_step_ < 0 ? "" : (folder_.checkpoints() / checkpoint::file_name(saved_step_)).string();
-}
-
-bool RunRecord::wants_to_stop() const {
-  const double limit = config_.run.max_minutes * 60.0;
-  return StopSignals::received() || (limit > 0 && reporter_.seconds() > limit);
 }
 
 }  // namespace tessera::train

@@ -13,6 +13,7 @@
 #include "train/reporter.hpp"
 #include "train/run_config.hpp"
 #include "train/run_folder.hpp"
+#include "train/run_requests.hpp"
 #include "train/trainer.hpp"
 
 namespace tessera::train {
@@ -36,16 +37,16 @@ class RunRecord {
   [[nodiscard]] double seconds() const { return reporter_.seconds(); }
 
   /// Reports, saves and samples what is due after a finished step. Collective.
-  /// @param last  the stage's last step. @param stop  save, because the run ends here.
-  void after_step(const StepReport& report, const StageModel& model, bool last, bool stop);
+  /// @param last  the stage's last step. @param asked  what the ranks agreed on after it.
+  void after_step(const StepReport& report, const StageModel& model, bool last, const RequestSet& asked);
   /// Writes a checkpoint, unless this step has one; it is complete on return. Collective.
   void save(const StageModel& model);
   /// Waits for a checkpoint that is being written. Collective. @throws Error when it cannot be.
   void settle();
   /// The newest complete checkpoint; empty when there is none.
   [[nodiscard]] std::string newest_checkpoint() const;
-  /// A signal arrived, or the time is over. Local.
-  [[nodiscard]] bool wants_to_stop() const;
+  /// What this rank is asked for. Local.
+  [[nodiscard]] RequestSet requests() const { return requests_.seen(reporter_.seconds()); }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -71,7 +72,9 @@ class RunRecord {
   std::int64_t saved_step_;  ///< of the newest complete checkpoint; -1: none
   std::optional<Saving> saving_;
   bool said_no_memory_ = false;
+  bool answering_request_ = false;  ///< the checkpoint that is being written was asked for by a file
   Reporter reporter_;
+  RunRequests requests_;
 };
 
 }  // namespace tessera::train

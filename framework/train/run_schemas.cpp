@@ -32,6 +32,14 @@ const Schema& run_schema() {
         .at_least(0)
         .unit("minutes")
         .help("Stop after this time with a checkpoint and exit code 75; 0 sets no limit.");
+    s.number("job_end_margin", 5)
+        .at_least(0)
+        .unit("minutes")
+        .help(
+            "Stop so long before the end of a Slurm job, as SLURM_JOB_END_TIME tells it; at most half of "
+            "what "
+            "is left at the start. Give it the time of a step and a checkpoint; 0 leaves the end to "
+            "signals.");
     s.string("non_finite", "stop")
         .choices({"stop", "skip"})
         .help(

@@ -70,9 +70,9 @@ StageTraining::Outcome StageTraining::run(const std::shared_ptr<const data::Data
     while (state.stage_step < settings_.steps) {
       const StepReport report = step(gradient, record);
       const bool last = state.stage_step == settings_.steps;
-      record.after_step(report, model, last, stop_agreed_);
-      if (!stop_agreed_ || last) continue;
-      record.say("Stopping early with a checkpoint; go on with --resume.");
+      record.after_step(report, model, last, asked_);
+      if (!asked_.stop() || last) continue;
+      record.say("Stopping early with a checkpoint, for " + asked_.reasons() + "; go on with --resume.");
       return Outcome::stopped;
     }
   }
@@ -91,15 +91,22 @@ void StageTraining::begin(const data::Dataset& dataset, RunRecord& record) {
 }
 
 double StageTraining::exchange(double part, const RunRecord& record) {
-  // One exchange for the loss and the wish to stop. Each sum has one term that is not zero, so it is exact,
-  // and the terms are then added in rank order.
-  std::vector<double> exchanged(static_cast<std::size_t>(world_.size()) + 1, 0.0);
+  // One exchange for the loss and what the ranks are asked for. Each sum of the loss has one term that is not
+  // zero, so it is exact, and the terms are then added in rank order.
+  const auto ranks = static_cast<std::size_t>(world_.size());
+  const RequestSet mine = record.requests();
+  std::vector<double> exchanged(ranks + RequestSet::kinds, 0.0);
   exchanged[static_cast<std::size_t>(world_.rank())] = part;
-  exchanged.back() = record.wants_to_stop() ? 1.0 : 0.0;
+  for (std::size_t i = 0; i < RequestSet::kinds; ++i) {
+    exchanged[ranks + i] = mine.has(static_cast<Request>(i)) ? 1.0 : 0.0;
+  }
   world_.all_reduce(std::span(exchanged));
-  stop_agreed_ = exchanged.back() > 0;
+  asked_ = {};
+  for (std::size_t i = 0; i < RequestSet::kinds; ++i) {
+    if (exchanged[ranks + i] > 0) asked_.add(static_cast<Request>(i));
+  }
   double loss = 0;
-  for (std::size_t r = 0; r + 1 < exchanged.size(); ++r) loss += exchanged[r];
+  for (std::size_t r = 0; r < ranks; ++r) loss += exchanged[r];
   return loss;
 }
 

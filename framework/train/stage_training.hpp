@@ -35,7 +35,7 @@ class StageTraining {
   void begin(const data::Dataset& dataset, RunRecord& record);
   /// One optimizer step. @return what to report.
   StepReport step(GradientStep& gradient, RunRecord& record);
-  /// The mean loss of the step; remembers whether a rank wants to stop. Collective.
+  /// The mean loss of the step; remembers what any rank is asked for. Collective.
   double exchange(double part, const RunRecord& record);
   /// What a step without a finite loss or gradient comes to: an Error, or a line in the log. Collective.
   void refuse(bool finite_loss, RunRecord& record) const;
@@ -46,7 +46,7 @@ class StageTraining {
   comm::Communicator world_;
   RunComponents components_;
   ModelState model_;
-  bool stop_agreed_ = false;
+  RequestSet asked_;  // of all ranks, after the newest step
 };
 
 }  // namespace tessera::train

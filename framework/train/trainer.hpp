@@ -4,7 +4,7 @@
 // by a signal or a power cut, and resumed on as many ranks ends in the same bits as one that never stopped.
 //
 // The run folder (DESIGN 15): config.toml (resolved), metrics.jsonl, events.out.tfevents.*, checkpoints/,
-// samples/, log.txt.
+// samples/, log.txt; and the requests 'stop' and 'checkpoint' (train/run_requests.hpp).
 
 #include <filesystem>
 #include <functional>
@@ -45,7 +45,7 @@ struct Hooks {
 /// @param resume  go on from the newest intact checkpoint of `out` (from the start when there is none);
 /// without
 ///                it a folder that holds a run already is an Error.
-/// @return done, or resume_later after SIGTERM, SIGUSR1 or [run] max_minutes, with a checkpoint written.
+/// @return done, or resume_later with a checkpoint written, when something asked it to stop (RunRequests).
 /// @throws Error. A shard's codec and text encoder must be the identity() of the configured ones.
 [[nodiscard]] ExitCode train(const RunConfig& config, const Registry& registry,
                              const comm::Communicator& world, const std::filesystem::path& out, bool resume,

@@ -105,7 +105,7 @@ ExitCode build(const Arguments& arguments, const std::string& command, const dat
   }
   const datasets::BuildReport report =
       datasets::build_shards(source, {*codec, *text_encoder, control.get()}, options);
-  if (buckets) print_buckets(report);
+  if (buckets && !report.was_complete) print_buckets(report);
   for (const datasets::LeftOut& left_out : source.left_out()) {
     std::cout << left_out.count << " left out: " << left_out.reason << "\n";
   }
@@ -118,7 +118,7 @@ ExitCode build(const Arguments& arguments, const std::string& command, const dat
               << " positions of the text encoder: longer ones are cut there. Raise its length if words are "
                  "lost.\n";
   }
-  print_shards(report, options.folder);
+  print_shards(report, options);
   return ExitCode::done;
 }
 

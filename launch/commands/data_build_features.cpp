@@ -27,7 +27,7 @@ ExitCode run(const Arguments& arguments) {
   const auto text_encoder = choice.make_text_encoder();
   const auto control = choice.make_control();
   print_shards(datasets::features::build_feature_shards({*codec, *text_encoder, control.get()}, options),
-               options.folder);
+               options);
   return ExitCode::done;
 }
 

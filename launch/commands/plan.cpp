@@ -142,6 +142,10 @@ void print_price(const Plan& plan, const NodeType& node, std::int64_t nodes, boo
 
 ExitCode run(const Arguments& arguments) {
   const train::RunConfig config = train::RunConfig::resolve(read_run_files(arguments));
+  if (arguments.has("--smallest-batch")) {
+    std::cout << std::ranges::min(config.stages, {}, &train::StageSettings::batch).batch << "\n";
+    return ExitCode::done;
+  }
   NodeType node = find_node_type(arguments.text("--node", node_types().front().name));
   node.gpus = static_cast<int>(arguments.integer("--gpus", node.gpus, 1, 1024));
   node.peak_tflops = arguments.number("--peak", node.peak_tflops, 1e-3, 1e6);
@@ -186,6 +190,8 @@ Command plan_command() {
       {"--utilisation", Option::Takes::one, "X", "Share of the peak that training reaches, 0 to 1."},
       {"--memory", Option::Takes::one, "GB", "Memory of a GPU."},
       {"--price", Option::Takes::one, "DOLLARS", "Price of a node for an hour."},
+      {"--smallest-batch", Option::Takes::nothing, "",
+       "Print only the pictures in the run's smallest batch: more ranks than that cannot work."},
       {"--dense-dispatch", Option::Takes::nothing, "",
        "Time and price with experts fed through one-hot products, as the paper counts."},
   };

@@ -69,8 +69,9 @@ Command train_command() {
   table.details =
       "Several files are laid over each other in order. The run folder takes the resolved configuration, "
       "metrics, TensorBoard events, checkpoints, sample grids and a log. The result is the same for every "
-      "number of ranks, and after every resume. A signal SIGTERM or SIGUSR1 stops the run with a checkpoint "
-      "and exit code 75.";
+      "number of ranks, and after every resume. A signal SIGTERM or SIGUSR1, a file 'stop' in the run folder "
+      "(touch RUN/stop) and the end of a Slurm job stop the run with a checkpoint and exit code 75; a file "
+      "'checkpoint' there saves and is removed when that is done.";
   table.operands = run_file_operands();
   table.options = {
       set_option(),

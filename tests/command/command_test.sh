@@ -73,6 +73,10 @@ expect 0 "0.36 10, 0.5 10, 1 65, 2 10, 2.8 10" "$tessera" data build emoji --con
   --size 16,32 --compose 60 --set text_encoder.length=16 --shard-records 40 --out pairs
 expect 0 "10 records, 10 %, height / width 0.5" "$tessera" data show pairs --verify --out pairs.png
 expect 0 "red heart above blue square" "$tessera" data show pairs/held_out --examples 1000
+parts=("$tessera" data build emoji --config "$quick" --subset shapes --size 16,32 --out parts)
+expect 0 "still missing: 1" "${parts[@]}" --part 2/2
+expect 0 "the data set is complete: 2 shards in parts" "${parts[@]}" --part 1/2
+expect 0 "56 records" "$tessera" data show parts --verify --out parts.png
 expect 0 "captions take all 8 positions" "$tessera" data build emoji --config "$quick" --subset shapes \
   --compose 60 --compose-only --out short
 expect 0 "The run is complete" "${two[@]}" train "$quick" short.toml --out run
@@ -203,6 +207,7 @@ expect 2 "Did you mean 'train'" "$tessera" trian
 expect 2 "Did you mean '--out'" "$tessera" data build emoji --uot x
 expect 2 "Add --buckets" "$tessera" data build emoji --unit 8 --out x
 expect 2 "Add --compose N" "$tessera" data build emoji --compose-only --out x
+expect 2 "--part 3/2 is not I/N" "$tessera" data build emoji --part 3/2 --out x
 expect 2 "CONFIG is missing" "${two[@]}" train
 expect_once "CONFIG is missing"
 expect 2 "2x1" "$tessera" sample --checkpoint run --prompt x --aspect 2x1
@@ -213,6 +218,12 @@ expect 2 "does not set the sampler" "$tessera" sample --checkpoint run --set run
 expect 2 "Did you mean {image}" "${caption[@]}" --command "./captioner.sh {imagge}"
 
 expect 2 "Add --control FILE" "$tessera" sample --checkpoint run --prompt x --control-map
+
+# Started as two by a launcher that MPI knows nothing of: told once, by the first.
+split=(env -u OMPI_COMM_WORLD_SIZE SLURM_JOB_ID=1 SLURM_STEP_ID=0 SLURM_STEP_NUM_TASKS=2)
+expect 1 "one of 2 that srun started" "${split[@]}" SLURM_PROCID=0 "$tessera" train "$quick" --out x
+expect 1 "" "${split[@]}" SLURM_PROCID=1 "$tessera" train "$quick" --out x
+[ -s output ] && { echo "FAILED: the second rank speaks too"; cat output; failures=$((failures + 1)); }
 
 # errors: 1, one paragraph, on one rank or on all
 expect 1 "Did you mean 'width'" "${two[@]}" train "$quick" --set model.backbone.widht=3 --out x
