@@ -15,7 +15,8 @@ packages=(
   fonts-noto-color-emoji unicode-data unicode-cldr-core  # the emoji data set
 )
 # wordnet-base (28 MB) is what `tessera data stats` counts nouns with; it says so when it is missing.
-[ "${1:-}" = "--tests" ] && packages+=(libgtest-dev libgmock-dev wordnet-base)
+# libopencv-imgproc-dev (36 MB) is the control map `canny`.
+[ "${1:-}" = "--tests" ] && packages+=(libgtest-dev libgmock-dev wordnet-base libopencv-imgproc-dev)
 
 missing=()
 for package in "${packages[@]}"; do
