@@ -29,3 +29,17 @@ find_path(TOMLPLUSPLUS_INCLUDE_DIR toml++/toml.h REQUIRED)
 add_library(tessera_toml INTERFACE)
 target_include_directories(tessera_toml SYSTEM INTERFACE "${TOMLPLUSPLUS_INCLUDE_DIR}")
 target_compile_definitions(tessera_toml INTERFACE TOML_HEADER_ONLY=1)
+
+# Optional: the plugin `canny` is OpenCV's edge detector. Debian keeps OpenCV's CMake package in libopencv-dev, with
+# all of its modules; the two libraries that are needed here come without one.
+find_path(OPENCV_INCLUDE_DIR opencv2/imgproc.hpp PATH_SUFFIXES opencv4)
+find_library(OPENCV_CORE_LIBRARY opencv_core)
+find_library(OPENCV_IMGPROC_LIBRARY opencv_imgproc)
+if(OPENCV_INCLUDE_DIR AND OPENCV_CORE_LIBRARY AND OPENCV_IMGPROC_LIBRARY)
+  add_library(tessera_opencv INTERFACE)
+  target_include_directories(tessera_opencv SYSTEM INTERFACE "${OPENCV_INCLUDE_DIR}")
+  target_link_libraries(tessera_opencv INTERFACE "${OPENCV_IMGPROC_LIBRARY}" "${OPENCV_CORE_LIBRARY}")
+else()
+  message(STATUS "OpenCV was not found: the control map `canny` will not work. "
+    "Install libopencv-imgproc-dev to have it.")
+endif()

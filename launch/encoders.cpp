@@ -1,14 +1,20 @@
 #include "launch/encoders.hpp"
 
+#include "plugin/slots/backbone.hpp"
+
 namespace tessera::launch {
 namespace {
 
-ConfigTree tree_of(const Arguments& arguments, const std::string& command, const std::string& codec) {
+ConfigTree run_of(const Arguments& arguments) {
+  const std::vector<std::string> files = arguments.texts("--config");
+  return ConfigTree::load({files.begin(), files.end()});
+}
+
+ConfigTree tree_of(const ConfigTree& run, const Arguments& arguments, const std::string& command,
+                   const std::string& codec) {
   ConfigTree tree;
   tree.set("codec.name", FieldValue(codec));
   tree.set("text_encoder.name", FieldValue(std::string("word-hash")));
-  const std::vector<std::string> files = arguments.texts("--config");
-  const ConfigTree run = ConfigTree::load({files.begin(), files.end()});
   for (const char* table : {"codec", "text_encoder", "control"}) {
     ConfigTree chosen;
     if (run.has(table)) chosen.insert(table, run.table(table));
@@ -48,6 +54,15 @@ std::vector<Option> encoder_options() {
 
 EncoderChoice::EncoderChoice(const Arguments& arguments, const Registry& registry, const std::string& command,
                              const std::string& codec)
-    : assembly_(registry, tree_of(arguments, command, codec)) {}
+    : run_(run_of(arguments)), assembly_(registry, tree_of(run_, arguments, command, codec)) {}
+
+std::optional<std::int64_t> EncoderChoice::token_side(const Codec& codec, const TextEncoder& text_encoder) {
+  if (!run_.has("model.backbone")) return std::nullopt;
+  Assembly model(assembly_.registry(), run_.table("model"));
+  const auto backbone = model.make<Backbone>("backbone", {.channels = codec.channels(),
+                                                          .caption_width = text_encoder.width(),
+                                                          .caption_length = text_encoder.length()});
+  return codec.downsampling() * backbone->patch_size();
+}
 
 }  // namespace tessera::launch

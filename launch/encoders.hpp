@@ -2,7 +2,9 @@
 // Invariant: codec, text encoder and control map of a data command are made like those of a run, so that what
 // a shard records fits a run whose configuration has the same tables.
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "launch/arguments.hpp"
@@ -32,8 +34,12 @@ class EncoderChoice {
   [[nodiscard]] std::unique_ptr<ControlMap> make_control() {
     return assembly_.make_optional<ControlMap>("control", {});
   }
+  /// Pixels along a side of the square that one token stands for, as RunComponents::token_side() of the run;
+  /// nothing when the --config files have no [model.backbone].
+  [[nodiscard]] std::optional<std::int64_t> token_side(const Codec& codec, const TextEncoder& text_encoder);
 
  private:
+  ConfigTree run_;  // of the --config files
   Assembly assembly_;
 };
 

@@ -15,9 +15,10 @@ packages=(
   fonts-noto-color-emoji unicode-data unicode-cldr-core  # the emoji data set
 )
 # wordnet-base (28 MB) is what `tessera data stats` counts nouns with; it says so when it is missing.
+# libopencv-imgproc-dev (36 MB) is the control map `canny`.
 # The tests of the batch scripts start a Slurm of their own; the packages start nothing that would be needed.
 if [ "${1:-}" = "--tests" ]; then
-  packages+=(libgtest-dev libgmock-dev wordnet-base slurm-wlm munge iproute2)
+  packages+=(libgtest-dev libgmock-dev wordnet-base libopencv-imgproc-dev slurm-wlm munge iproute2)
 fi
 
 missing=()

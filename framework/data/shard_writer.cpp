@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
 #include "base/hash.hpp"
 #include "data/half.hpp"
@@ -197,13 +198,68 @@ void ShardWriter::add(const Record& record) {
   ++records_;
 }
 
-void ShardWriter::write_description(const std::string& path, std::uint64_t user_block) const {
-  Hdf5File file = Hdf5File::create(path, {.user_block = user_block});
-  std::vector<std::int64_t> bucket_records, bucket_grids;
+/// What the shard says about every record, as it is written.
+struct ShardWriter::Tables {
   std::vector<std::uint32_t> crc, control_crc, caption_crc;
   std::vector<std::int32_t> size, label, len_real;
   std::vector<std::int64_t> caption_first{0}, id_first{0}, text_first{0};
   std::vector<std::uint8_t> id, text;
+
+  [[nodiscard]] std::uint64_t bytes() const {
+    const auto sum = [](const auto&... table) {
+      return (std::uint64_t{0} + ... + std::as_bytes(std::span(table)).size());
+    };
+    return sum(crc, control_crc, caption_crc, size, label, len_real, caption_first, id_first, text_first, id,
+               text);
+  }
+};
+
+ShardWriter::Tables ShardWriter::tables() const {
+  Tables all;
+  for (const auto& [grids, bucket] : buckets_) {
+    for (const RecordRow& row : bucket->rows) {
+      all.crc.insert(all.crc.end(), row.crc.begin(), row.crc.end());
+      all.control_crc.insert(all.control_crc.end(), row.control_crc.begin(), row.control_crc.end());
+      all.size.insert(all.size.end(), row.size.begin(), row.size.end());
+      all.label.insert(all.label.end(), row.label.begin(), row.label.end());
+      all.id.insert(all.id.end(), row.id.begin(), row.id.end());
+      all.id_first.push_back(static_cast<std::int64_t>(all.id.size()));
+      for (const CaptionRow& caption : row.captions) {
+        all.caption_crc.push_back(caption.crc);
+        all.len_real.push_back(caption.len_real);
+        all.text.insert(all.text.end(), caption.text.begin(), caption.text.end());
+        all.text_first.push_back(static_cast<std::int64_t>(all.text.size()));
+      }
+      all.caption_first.push_back(static_cast<std::int64_t>(all.caption_crc.size()));
+    }
+  }
+  return all;
+}
+
+std::uint64_t ShardWriter::user_block() const { return io::seal_bytes(bulk_datasets() + kShardTables); }
+
+std::uint64_t ShardWriter::bulk_datasets() const {
+  const std::size_t groups = header_.control.empty() ? 1 : 2;
+  return groups * buckets_.size() * header_.resolutions.size() + 1;  // latents and maps; caption features
+}
+
+std::uint64_t ShardWriter::file_bytes(const Tables& tables) const {
+  constexpr std::uint64_t of_dataset = 8192;                          // header, alignment and name
+  const std::uint64_t datasets = bulk_datasets() + kShardTables + 2;  // and the labels
+  std::uint64_t texts = header_.codec.size() + header_.codec_config.size() + header_.text_encoder.size() +
+                        header_.text_encoder_config.size() + header_.control.size();
+  for (const auto* names : {&header_.groups, &header_.subgroups}) {
+    for (const std::string& name : *names) texts += name.size() + 32;  // and its place in HDF5's heap
+  }
+  return bytes_ + tables.bytes() + user_block() + of_dataset * datasets + 2 * texts +
+         (std::uint64_t{64} << 10);
+}
+
+std::uint64_t ShardWriter::file_bytes() const { return file_bytes(tables()); }
+
+void ShardWriter::write_description(const std::string& path, const Tables& tables) const {
+  Hdf5File file = Hdf5File::create(path, {.user_block = user_block()});
+  std::vector<std::int64_t> bucket_records, bucket_grids;
   for (const auto& [grids, bucket] : buckets_) {
     for (std::size_t r = 0; r < grids.size(); ++r) {
       std::vector<std::uint64_t> shape{bucket->rows.size(), header_.channels, grids[r].height,
@@ -217,21 +273,6 @@ void ShardWriter::write_description(const std::string& path, std::uint64_t user_
       bucket_grids.push_back(grids[r].width);
     }
     bucket_records.push_back(static_cast<std::int64_t>(bucket->rows.size()));
-    for (const RecordRow& row : bucket->rows) {
-      crc.insert(crc.end(), row.crc.begin(), row.crc.end());
-      control_crc.insert(control_crc.end(), row.control_crc.begin(), row.control_crc.end());
-      size.insert(size.end(), row.size.begin(), row.size.end());
-      label.insert(label.end(), row.label.begin(), row.label.end());
-      id.insert(id.end(), row.id.begin(), row.id.end());
-      id_first.push_back(static_cast<std::int64_t>(id.size()));
-      for (const CaptionRow& caption : row.captions) {
-        caption_crc.push_back(caption.crc);
-        len_real.push_back(caption.len_real);
-        text.insert(text.end(), caption.text.begin(), caption.text.end());
-        text_first.push_back(static_cast<std::int64_t>(text.size()));
-      }
-      caption_first.push_back(static_cast<std::int64_t>(caption_crc.size()));
-    }
   }
   const std::uint64_t n = records_, m = captions_;
   if (header_.caption_store == CaptionStore::all) {
@@ -242,18 +283,19 @@ void ShardWriter::write_description(const std::string& path, std::uint64_t user_
                         std::array<std::uint64_t, 2>{feature_rows_, header_.caption_width});
   }
   std::uint32_t sum = 0;
-  sum = write_table(file, ShardTable::crc, crc, {n, header_.resolutions.size()}, sum);
-  sum = write_table(file, ShardTable::size, size, {n, 2}, sum);
-  sum = write_table(file, ShardTable::label, label, {n, 2}, sum);
-  sum = write_table(file, ShardTable::caption_first, caption_first, {n + 1}, sum);
-  sum = write_table(file, ShardTable::id_first, id_first, {n + 1}, sum);
-  sum = write_table(file, ShardTable::id, id, {id.size()}, sum);
-  sum = write_table(file, ShardTable::caption_crc, caption_crc, {m}, sum);
-  sum = write_table(file, ShardTable::len_real, len_real, {m}, sum);
-  sum = write_table(file, ShardTable::text_first, text_first, {m + 1}, sum);
-  sum = write_table(file, ShardTable::text, text, {text.size()}, sum);
+  sum = write_table(file, ShardTable::crc, tables.crc, {n, header_.resolutions.size()}, sum);
+  sum = write_table(file, ShardTable::size, tables.size, {n, 2}, sum);
+  sum = write_table(file, ShardTable::label, tables.label, {n, 2}, sum);
+  sum = write_table(file, ShardTable::caption_first, tables.caption_first, {n + 1}, sum);
+  sum = write_table(file, ShardTable::id_first, tables.id_first, {n + 1}, sum);
+  sum = write_table(file, ShardTable::id, tables.id, {tables.id.size()}, sum);
+  sum = write_table(file, ShardTable::caption_crc, tables.caption_crc, {m}, sum);
+  sum = write_table(file, ShardTable::len_real, tables.len_real, {m}, sum);
+  sum = write_table(file, ShardTable::text_first, tables.text_first, {m + 1}, sum);
+  sum = write_table(file, ShardTable::text, tables.text, {tables.text.size()}, sum);
   if (!header_.control.empty()) {
-    sum = write_table(file, ShardTable::control_crc, control_crc, {n, header_.resolutions.size()}, sum);
+    sum =
+        write_table(file, ShardTable::control_crc, tables.control_crc, {n, header_.resolutions.size()}, sum);
     file.set_attribute("/", "control", header_.control);
   }
   file.write_strings("/labels/groups", header_.groups);
@@ -302,12 +344,10 @@ void ShardWriter::finish() {
     throw Error("there is no record to write.", path_,
                 "Check that the source holds pictures and that the filters leave some.");
   }
-  io::require_free_space(io::folder_of(path_), bytes_, "the shard");
-  const std::size_t groups = header_.control.empty() ? 1 : 2;
-  const std::uint64_t user_block =
-      io::seal_bytes(groups * buckets_.size() * header_.resolutions.size() + 1 + kShardTables);
+  const Tables tables = this->tables();
+  io::require_free_space(io::folder_of(path_), file_bytes(tables), "the shard");
   io::FileReplacement replacement(path_);
-  write_description(replacement.temporary_path(), user_block);
+  write_description(replacement.temporary_path(), tables);
   // The reader's own code says where the bulk goes, and so vouches for the description just written.
   const ShardLayout layout = describe_shard(replacement.temporary_path()).layout;
   std::vector<Extent> bulk = layout.tables;
@@ -317,7 +357,7 @@ void ShardWriter::finish() {
     bulk.insert(bulk.end(), bucket.controls.begin(), bucket.controls.end());
   }
   copy_bulk(replacement.temporary_path(), layout);
-  io::seal_file(replacement.temporary_path(), user_block, bulk);
+  io::seal_file(replacement.temporary_path(), user_block(), bulk);
   replacement.commit();
   buckets_.clear();
 }

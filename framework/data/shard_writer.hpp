@@ -49,13 +49,20 @@ class ShardWriter {
   [[nodiscard]] std::uint64_t records() const { return records_; }
   /// Bulk bytes taken so far: what decides when to begin the next shard.
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+  /// No less than the file that finish() would write now, and little more: bulk, tables and HDF5's headers.
+  [[nodiscard]] std::uint64_t file_bytes() const;
   /// Writes the shard under its final name. Main thread only (HDF5). @throws Error, when empty too.
   void finish();
 
  private:
   struct Bucket;
+  struct Tables;
   void check(const Record& record) const;
-  void write_description(const std::string& path, std::uint64_t user_block) const;
+  [[nodiscard]] Tables tables() const;
+  [[nodiscard]] std::uint64_t bulk_datasets() const;
+  [[nodiscard]] std::uint64_t user_block() const;
+  [[nodiscard]] std::uint64_t file_bytes(const Tables& tables) const;
+  void write_description(const std::string& path, const Tables& tables) const;
   void copy_bulk(const std::string& path, const ShardLayout& layout) const;
 
   std::string path_;

@@ -189,7 +189,7 @@ void unpack(const std::string& bytes, std::vector<io::Image>& images) {
 std::vector<PictureSize> bucket_sizes(const RunComponents& components, std::int64_t resolution,
                                       const std::vector<double>& aspects) {
   if (aspects.empty()) return {};
-  const std::int64_t unit = components.codec().downsampling() * components.backbone().patch_size();
+  const std::int64_t unit = components.token_side();
   const std::vector<data::AspectBucket> buckets = data::aspect_buckets(std::span(&resolution, 1), unit);
   std::vector<PictureSize> sizes;
   for (const double aspect : aspects) {

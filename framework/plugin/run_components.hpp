@@ -39,6 +39,8 @@ class RunComponents {
   [[nodiscard]] const Masking& masking() const { return *masking_; }
   [[nodiscard]] const Objective& objective() const { return *objective_; }
   [[nodiscard]] const Sampler& sampler() const { return *sampler_; }
+  /// Pixels along a side of the square that one token stands for: what sides of pictures are multiples of.
+  [[nodiscard]] std::int64_t token_side() const { return codec_->downsampling() * backbone_->patch_size(); }
   /// Every table this made, defaults included.
   [[nodiscard]] ConfigTree resolved() const;
 

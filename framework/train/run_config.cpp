@@ -235,7 +235,7 @@ std::vector<std::string> DataSettings::all_paths() const {
 }
 
 PositionGrid positions_of(const StageSettings& stage, const RunComponents& components) {
-  const std::int64_t unit = components.codec().downsampling() * components.backbone().patch_size();
+  const std::int64_t unit = components.token_side();
   return {.scale = stage.position_scale, .base = stage.resolution / unit};
 }
 

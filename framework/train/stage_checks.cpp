@@ -90,7 +90,7 @@ void check_classes(const AuxiliaryConditioner& auxiliary, const RunConfig& confi
 /// A sample grid that cannot be drawn would be noticed after hours.
 void check_samples(const StageSettings& stage, const RunComponents& components, const std::string& where) {
   if (stage.sample.prompts.empty()) return;
-  const std::int64_t unit = components.codec().downsampling() * components.backbone().patch_size();
+  const std::int64_t unit = components.token_side();
   if (stage.resolution % unit != 0) {
     throw Error("sample pictures of " + std::to_string(stage.resolution) + " pixels do not suit the model, " +
                     "whose tokens stand for " + std::to_string(unit) + " pixels a side.",

@@ -33,9 +33,8 @@ void add_build_options(std::vector<Option>& options, const std::string& size_hel
        "only "
        "what its shape does not cover is cut off. Else all are cut to squares."},
       {"--unit", Option::Takes::one, "PIXELS",
-       "Sides of buckets are multiples of this: the codec's downsampling times the model's patch (default "
-       "twice "
-       "the downsampling, at least 4)."},
+       "Sides of buckets are multiples of this (default: what one patch of the model of --config covers, the "
+       "codec's downsampling times the patch, so that training and sampling have the same sizes)."},
       {"--max-ratio", Option::Takes::one, "X",
        "Leave out pictures whose long side is more than X times the short one; 0 for none (default 4 with "
        "--buckets, else 0)."},
@@ -92,6 +91,18 @@ void print_buckets(const datasets::BuildReport& report) {
   std::cout << "\n";
 }
 
+/// What one patch of the model covers, from the model itself unless --unit says it.
+std::int64_t bucket_unit(const Arguments& arguments, const std::string& command,
+                         const std::optional<std::int64_t>& token_side) {
+  if (!arguments.has("--unit") && !token_side) {
+    throw usage_error(
+        "nothing says what pixels one patch of the model covers, of which the sides of aspect "
+        "buckets are multiples",
+        command, "give --config RUN.toml with a table [model.backbone], or --unit PIXELS.");
+  }
+  return arguments.integer("--unit", token_side.value_or(1), 1, 65536);
+}
+
 ExitCode build(const Arguments& arguments, const std::string& command, const datasets::Source& source,
                BuildOptions options, bool buckets) {
   const Registry registry = Registry::with_installed_plugins();
@@ -100,8 +111,7 @@ ExitCode build(const Arguments& arguments, const std::string& command, const dat
   const auto text_encoder = choice.make_text_encoder();
   const auto control = choice.make_control();
   if (buckets) {
-    options.bucket_unit =
-        arguments.integer("--unit", std::max<std::int64_t>(4, 2 * codec->downsampling()), 1, 65536);
+    options.bucket_unit = bucket_unit(arguments, command, choice.token_side(*codec, *text_encoder));
   }
   const datasets::BuildReport report =
       datasets::build_shards(source, {*codec, *text_encoder, control.get()}, options);
@@ -233,8 +243,8 @@ Command build_emoji_command() {
        "A small set at two resolutions in which coloured shapes come up four times as often."},
       {"tessera data build emoji --out data/quickstart --config configs/demo/quickstart.toml",
        "Encoded as that run wants it."},
-      {"tessera data build emoji --out data/pairs --subset quickstart --compose 6000 --set "
-       "text_encoder.length=16",
+      {"tessera data build emoji --out data/pairs --subset quickstart --compose 6000 --size 16,32 --config "
+       "configs/demo/pixart.toml",
        "Single emoji and six thousand compositions in aspect buckets."},
   };
   return {std::move(table), build_emoji, {}};
@@ -270,8 +280,9 @@ Command build_folder_command() {
       {"tessera data build folder --images photos --captions dense.jsonl --caption-field "
        "caption,dense_caption --out data/photos",
        "Original captions and those that 'tessera data caption' made, half and half."},
-      {"tessera data build folder --images photos --out data/photos --size 256,512 --buckets --unit 16",
-       "In aspect buckets, for a model that covers 16 pixels with one patch."},
+      {"tessera data build folder --images photos --out data/photos --size 16,32 --buckets --config "
+       "configs/demo/pixart.toml",
+       "In aspect buckets of the sizes that this run's model draws."},
   };
   return {std::move(table), build_folder, {}};
 }

@@ -1,110 +1,71 @@
-#include "canny.hpp"
+// Control map "canny": edges by OpenCV's Canny, whose maps published ControlNets are trained on.
 
-#include <algorithm>
-#include <cstdint>
-#include <cstdlib>
-#include <vector>
+#include "base/error.hpp"
+#include "plugin/abi.hpp"
+#include "plugin/slots/control_map.hpp"
+
+#ifdef TESSERA_OPENCV
+#include <opencv2/imgproc.hpp>
+#endif
 
 namespace tessera {
 namespace {
 
-/// Of the steepest channel at a pixel.
-struct Gradient {
-  int x = 0, y = 0;
-  int norm = 0;  ///< |x| + |y|
-};
+#ifdef TESSERA_OPENCV
 
-/// A plane of values with a border of zeros, one wide.
-template <class T>
-class Padded {
+/// Of all three channels of the picture: at a pixel the steepest one counts.
+class CannyEdges : public ControlMap {
  public:
-  Padded(int width, int height)
-      : stride_(width + 2),
-        values_(static_cast<std::size_t>(stride_) * static_cast<std::size_t>(height + 2)) {}
-  [[nodiscard]] T& at(int x, int y) { return values_[index(x, y)]; }
-  [[nodiscard]] const T& at(int x, int y) const { return values_[index(x, y)]; }
+  explicit CannyEdges(const Config& config)
+      : low_(config.get<std::int64_t>("low")), high_(config.get<std::int64_t>("high")) {
+    cv::setNumThreads(0);       // the caller's own threads extract, and ranks share the cores
+    if (low_ <= high_) return;  // OpenCV exchanges them otherwise
+    throw Error(
+        "edges would begin above " + std::to_string(high_) + " but only go on above " + std::to_string(low_),
+        config.where("low"), "set low to at most high");
+  }
+
+  io::Image extract(const io::Image& picture) const override {
+    io::Image source = picture;  // cv::Mat has no constant view
+    const cv::Mat pixels(source.height, source.width, CV_8UC3, source.pixels.data());
+    io::Image map(picture.width, picture.height);
+    cv::Mat result(map.height, map.width, CV_8UC3, map.pixels.data());
+    cv::Mat edges;
+    cv::Canny(pixels, edges, static_cast<double>(low_), static_cast<double>(high_));
+    cv::cvtColor(edges, result, cv::COLOR_GRAY2RGB);
+    return map;
+  }
+  std::string identity() const override {
+    return "canny low=" + std::to_string(low_) + " high=" + std::to_string(high_);
+  }
 
  private:
-  [[nodiscard]] std::size_t index(int x, int y) const {
-    return static_cast<std::size_t>(y + 1) * static_cast<std::size_t>(stride_) +
-           static_cast<std::size_t>(x + 1);
-  }
-  int stride_;
-  std::vector<T> values_;
+  std::int64_t low_, high_;
 };
 
-/// Sobel's differences; pixels outside the picture are those at its border.
-Padded<Gradient> gradients(const io::Image& picture) {
-  Padded<Gradient> all(picture.width, picture.height);
-  for (int y = 0; y < picture.height; ++y) {
-    const int above = std::max(y - 1, 0), below = std::min(y + 1, picture.height - 1);
-    for (int x = 0; x < picture.width; ++x) {
-      const int left = std::max(x - 1, 0), right = std::min(x + 1, picture.width - 1);
-      Gradient& steepest = all.at(x, y);
-      for (int channel = 0; channel < 3; ++channel) {
-        const auto value = [&](int column, int row) { return int{picture.at(column, row)[channel]}; };
-        const int dx = value(right, above) - value(left, above) + 2 * (value(right, y) - value(left, y)) +
-                       value(right, below) - value(left, below);
-        const int dy = value(left, below) - value(left, above) + 2 * (value(x, below) - value(x, above)) +
-                       value(right, below) - value(right, above);
-        const int norm = std::abs(dx) + std::abs(dy);
-        if (channel == 0 || norm > steepest.norm) steepest = {dx, dy, norm};
-      }
-    }
-  }
-  return all;
+std::unique_ptr<ControlMap> make(const Config& config) { return std::make_unique<CannyEdges>(config); }
+
+#else
+
+std::unique_ptr<ControlMap> make(const Config&) {
+  throw Error("the control map 'canny' is OpenCV's, which was not there when Tessera was built", "[control]",
+              "install OpenCV's imgproc (Debian: libopencv-imgproc-dev), then configure and build again");
 }
 
-/// Whether the norm is greatest across the edge: compared with the two neighbours in the direction of the
-/// gradient, rounded to a multiple of 45 degrees. Ties go one way, so that a plateau gives a line.
-bool is_ridge(const Padded<Gradient>& all, int x, int y) {
-  constexpr int bits = 15;
-  constexpr std::int64_t tan_22 = 13573;  // tan(22.5 degrees) in units of 2^-15
-  const Gradient& here = all.at(x, y);
-  const auto norm = [&](int dx, int dy) { return all.at(x + dx, y + dy).norm; };
-  const std::int64_t along = std::abs(here.x);
-  const std::int64_t across = std::int64_t{std::abs(here.y)} << bits;
-  const std::int64_t lower = along * tan_22;
-  if (across < lower) return here.norm > norm(-1, 0) && here.norm >= norm(1, 0);
-  // tan(67.5 degrees) = tan(22.5 degrees) + 2
-  if (across > lower + (along << (bits + 1))) return here.norm > norm(0, -1) && here.norm >= norm(0, 1);
-  const int side = (here.x ^ here.y) < 0 ? -1 : 1;
-  return here.norm > norm(-side, -1) && here.norm > norm(side, 1);
+#endif
+
+void list(std::vector<Component>& out) {
+  Schema schema("canny", "Edges: white lines on black (OpenCV's Canny)");
+  schema.integer("low", 100)
+      .range(0, 2040)
+      .help(
+          "An edge goes on where the picture's gradient, |dx| + |dy| of Sobel's differences, is above this.");
+  schema.integer("high", 200).range(0, 2040).help("An edge begins where the gradient is above this.");
+  out.push_back(component<ControlMap>(std::move(schema), [](const Config& config, const ControlMap::Spec&,
+                                                            Assembly&) { return make(config); }));
 }
 
 }  // namespace
-
-io::Image canny(const io::Image& picture, const CannyThresholds& thresholds) {
-  const Padded<Gradient> gradient = gradients(picture);
-  struct Place {
-    int x, y;
-  };
-  Padded<std::uint8_t> weak(picture.width, picture.height);
-  std::vector<Place> front;
-  io::Image map(picture.width, picture.height, {0, 0, 0});
-  const auto take = [&](int x, int y) {
-    std::fill_n(map.at(x, y), 3, std::uint8_t{255});
-    weak.at(x, y) = 0;
-    front.push_back({x, y});
-  };
-  for (int y = 0; y < picture.height; ++y) {
-    for (int x = 0; x < picture.width; ++x) {
-      const int norm = gradient.at(x, y).norm;
-      if (norm <= thresholds.low || !is_ridge(gradient, x, y)) continue;
-      weak.at(x, y) = 1;
-      if (norm > thresholds.high) take(x, y);
-    }
-  }
-  while (!front.empty()) {
-    const Place from = front.back();
-    front.pop_back();
-    for (int dy = -1; dy <= 1; ++dy) {
-      for (int dx = -1; dx <= 1; ++dx) {
-        if (weak.at(from.x + dx, from.y + dy) != 0) take(from.x + dx, from.y + dy);
-      }
-    }
-  }
-  return map;
-}
-
 }  // namespace tessera
+
+TESSERA_PLUGIN("canny", "1.0", tessera::list)

@@ -206,6 +206,7 @@ done
 expect 2 "Did you mean 'train'" "$tessera" trian
 expect 2 "Did you mean '--out'" "$tessera" data build emoji --uot x
 expect 2 "Add --buckets" "$tessera" data build emoji --unit 8 --out x
+expect 2 "Give --config RUN.toml" "$tessera" data build emoji --buckets --out x
 expect 2 "Add --compose N" "$tessera" data build emoji --compose-only --out x
 expect 2 "--part 3/2 is not I/N" "$tessera" data build emoji --part 3/2 --out x
 expect 2 "CONFIG is missing" "${two[@]}" train
@@ -248,8 +249,8 @@ expect 1 "canny low=100 high=200" "${two[@]}" train "$quick" short.toml --out z 
 expect 1 "no adapter that reads control maps" "${two[@]}" sample --checkpoint run --prompt x --control one.png
 expect 1 "Keep it beside the model" "$tessera" checkpoint merge --adapter controlnet.h5 --out x.h5
 expect 1 "already holds the shard" "$tessera" data build emoji --config "$quick" --subset shapes --out data
-expect 1 "no multiple of the unit" "$tessera" data build emoji --subset shapes --size 30 --buckets --out x
-expect 1 "cannot be composed" "$tessera" data build emoji --subset shapes --compose 100000 --out x
+expect 1 "no multiple of the unit" "$tessera" data build emoji --subset shapes --size 30 --buckets --unit 4 --out x
+expect 1 "cannot be composed" "$tessera" data build emoji --config "$quick" --subset shapes --compose 100000 --out x
 head -c 100000 run/checkpoints/step-00000008.h5 >cut.h5
 expect 1 "cut.h5" "$tessera" checkpoint verify cut.h5
 expect 1 "cut.h5" "${two[@]}" sample --checkpoint cut.h5 --prompt x

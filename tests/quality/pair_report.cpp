@@ -1,34 +1,14 @@
 #include "pair_report.hpp"
 
-#include <algorithm>
-#include <map>
 #include <nlohmann/json.hpp>
 
 #include "format.hpp"
-#include "io/picture_grid.hpp"
-#include "io/png.hpp"
 
 namespace tessera::quality {
 namespace {
 
-std::string colour_of(const Verdict& half) {
-  return half.nearest_colour.empty() ? "nothing" : half.nearest_colour;
-}
-
 std::string colours_of(const PairVerdict& verdict) {
-  return colour_of(verdict.left) + "+" + colour_of(verdict.right);
-}
-
-/// "red+blue 7, blue+red 1"
-std::string colours_seen(const std::vector<JudgedPair>& judged, std::string_view caption) {
-  std::map<std::string, int> seen;
-  for (const JudgedPair& one : judged) {
-    if (one.caption == caption) ++seen[colours_of(one.verdict)];
-  }
-  std::string list;
-  for (const auto& [colours, count] : seen)
-    list += (list.empty() ? "" : ", ") + colours + " " + std::to_string(count);
-  return list;
+  return colour_seen(verdict.left) + "+" + colour_seen(verdict.right);
 }
 
 nlohmann::json as_json(const PairTotals& totals) {
@@ -45,11 +25,8 @@ nlohmann::json as_json(const PairShares& shares) {
   return {{"colours", shares.colours}, {"shapes", shares.shapes}, {"all", shares.all}};
 }
 
-nlohmann::json as_json(const Verdict& half) {
-  return {{"nearest_colour", half.nearest_colour},
-          {"nearest_shape", half.nearest_shape},
-          {"colour_distance", half.colour_distance},
-          {"overlap", half.overlap}};
+nlohmann::json as_json(const PairVerdict& verdict) {
+  return {{"left", as_json(verdict.left)}, {"right", as_json(verdict.right)}};
 }
 
 }  // namespace
@@ -58,10 +35,9 @@ bool PairTotals::reach_aim() const {
   return pictures > 0 && static_cast<double>(colours) > aimed_pairs * static_cast<double>(pictures);
 }
 
-PairTotals total(const std::vector<JudgedPair>& judged, std::string_view caption) {
+PairTotals total(const std::vector<JudgedPair>& judged) {
   PairTotals totals;
   for (const JudgedPair& one : judged) {
-    if (!caption.empty() && one.caption != caption) continue;
     const Pair asked = pair_of(one.caption);
     const PairVerdict& verdict = one.verdict;
     const bool exchanged = verdict.left.nearest_colour == asked.right.colour &&
@@ -77,19 +53,16 @@ PairTotals total(const std::vector<JudgedPair>& judged, std::string_view caption
   return totals;
 }
 
-PairTotals total(const std::vector<JudgedPair>& judged) { return total(judged, {}); }
-
 std::string table(const std::vector<JudgedPair>& judged) {
   std::string out = text("%-33s %7s %7s %7s %7s %5s  %s\n", "caption", "left", "right", "colours", "shapes",
                          "all", "colours seen");
-  for (const std::string_view caption : judged_pairs) {
-    const PairTotals row = total(judged, caption);
-    if (row.pictures == 0) continue;
-    out += text("%-33s %4zu/%-2zu %4zu/%-2zu %4zu/%-2zu %4zu/%-2zu %5zu  ", std::string(caption).c_str(),
-                row.left, row.pictures, row.right, row.pictures, row.colours, row.pictures, row.shapes,
-                row.pictures, row.all);
-    out += colours_seen(judged, caption) + "\n";
-  }
+  for_each_caption(judged, judged_pairs, [&](const std::string& caption, const std::vector<JudgedPair>& own) {
+    const PairTotals row = total(own);
+    out += text("%-33s %4zu/%-2zu %4zu/%-2zu %4zu/%-2zu %4zu/%-2zu %5zu  ", caption.c_str(), row.left,
+                row.pictures, row.right, row.pictures, row.colours, row.pictures, row.shapes, row.pictures,
+                row.all);
+    out += counts_of(own, colours_of) + "\n";
+  });
   const PairTotals all = total(judged);
   out += text("both colours on their sides %3zu of %zu: %5.1f %%  (aim: more than %.0f %%)\n", all.colours,
               all.pictures, percent(all.colours, all.pictures), 100 * aimed_pairs);
@@ -100,42 +73,20 @@ std::string table(const std::vector<JudgedPair>& judged) {
 }
 
 std::string json(const std::vector<JudgedPair>& judged, const std::string& checkpoint) {
-  nlohmann::json captions = nlohmann::json::array();
-  for (const std::string_view caption : judged_pairs) {
-    const PairTotals row = total(judged, caption);
-    if (row.pictures == 0) continue;
-    nlohmann::json entry = as_json(row);
-    entry["caption"] = caption;
-    for (const JudgedPair& one : judged) {
-      if (one.caption != caption) continue;
-      entry["samples"].push_back(
-          {{"seed", one.seed}, {"left", as_json(one.verdict.left)}, {"right", as_json(one.verdict.right)}});
-    }
-    captions.push_back(std::move(entry));
-  }
   const PairTotals all = total(judged);
-  return nlohmann::json{{"checkpoint", checkpoint},
-                        {"captions", captions},
-                        {"total", as_json(all)},
-                        {"reaches_aim", all.reach_aim()}}
+  return nlohmann::json{
+      {"checkpoint", checkpoint},
+      {"captions",
+       captions_json(
+           judged, judged_pairs, [](const std::vector<JudgedPair>& own) { return as_json(total(own)); },
+           [](const PairVerdict& verdict) { return as_json(verdict); })},
+      {"total", as_json(all)},
+      {"reaches_aim", all.reach_aim()}}
       .dump(2);
 }
 
 void write_grid(const std::filesystem::path& file, const std::vector<JudgedPair>& judged) {
-  std::vector<io::Tile> tiles;
-  int columns = 0;
-  for (const std::string_view caption : judged_pairs) {
-    int in_row = 0;
-    for (const JudgedPair& one : judged) {
-      if (one.caption != caption) continue;
-      ++in_row;
-      tiles.push_back({one.image, colours_of(one.verdict)});
-    }
-    columns = std::max(columns, in_row);
-  }
-  io::GridOptions options;
-  options.columns = columns;
-  io::write_png(file, io::picture_grid(tiles, options));
+  write_rows(file, judged, judged_pairs, [](const JudgedPair& one) { return colours_of(one.verdict); });
 }
 
 std::string table(const PairSelfTest& test) {

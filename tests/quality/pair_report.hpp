@@ -1,11 +1,11 @@
 #pragma once
 // Invariant: the table and the JSON text say the same.
 
-#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "judged.hpp"
 #include "pair_self_test.hpp"
 #include "pairs.hpp"
 
@@ -14,12 +14,7 @@ namespace tessera::quality {
 /// What the project aims at: more than this share of all judged pictures has both colours on their sides.
 inline constexpr double aimed_pairs = 0.5;
 
-struct JudgedPair {
-  std::string caption;
-  std::uint64_t seed = 0;
-  io::Image image;
-  PairVerdict verdict;
-};
+using JudgedPair = JudgedPicture<PairVerdict>;
 
 struct PairTotals {
   std::size_t pictures = 0, left = 0, right = 0, colours = 0, shapes = 0, all = 0;
@@ -28,7 +23,6 @@ struct PairTotals {
 };
 
 [[nodiscard]] PairTotals total(const std::vector<JudgedPair>& judged);
-[[nodiscard]] PairTotals total(const std::vector<JudgedPair>& judged, std::string_view caption);
 
 /// A row per caption and the totals.
 [[nodiscard]] std::string table(const std::vector<JudgedPair>& judged);

@@ -14,7 +14,7 @@ namespace {
 
 /// The aspect bucket of pairs where squares have this side.
 io::ImageSize size_at(std::int64_t side) {
-  constexpr std::int64_t unit = 4;
+  constexpr std::int64_t unit = 2;  // of the PixArt demo: pixels, patch 2
   const auto buckets = data::aspect_buckets(std::span(&side, 1), unit);
   return buckets[data::nearest_bucket(buckets, 1 / pair_shape, 1.0)].sizes.front();
 }

@@ -1,27 +1,11 @@
 #include "report.hpp"
 
-#include <map>
 #include <nlohmann/json.hpp>
 
 #include "format.hpp"
-#include "io/picture_grid.hpp"
-#include "io/png.hpp"
 
 namespace tessera::quality {
 namespace {
-
-/// "blue 6, green 2": what was seen instead says more than a count of failures.
-std::string colours_seen(const std::vector<Judged>& judged, std::string_view caption) {
-  std::map<std::string, int> seen;
-  for (const Judged& one : judged) {
-    if (one.caption == caption)
-      ++seen[one.verdict.nearest_colour.empty() ? "nothing" : one.verdict.nearest_colour];
-  }
-  std::string list;
-  for (const auto& [colour, count] : seen)
-    list += (list.empty() ? "" : ", ") + colour + " " + std::to_string(count);
-  return list;
-}
 
 nlohmann::json as_json(const Totals& totals) {
   return {{"pictures", totals.pictures},           {"colour_right", totals.colour},
@@ -44,10 +28,9 @@ bool Totals::reach_aims() const {
          static_cast<double>(shape) >= aimed_shapes * all;
 }
 
-Totals total(const std::vector<Judged>& judged, std::string_view caption) {
+Totals total(const std::vector<Judged>& judged) {
   Totals totals;
   for (const Judged& one : judged) {
-    if (!caption.empty() && one.caption != caption) continue;
     ++totals.pictures;
     totals.colour += one.verdict.colour_right ? 1 : 0;
     totals.shape += one.verdict.shape_right ? 1 : 0;
@@ -59,18 +42,15 @@ Totals total(const std::vector<Judged>& judged, std::string_view caption) {
   return totals;
 }
 
-Totals total(const std::vector<Judged>& judged) { return total(judged, {}); }
-
 std::string table(const std::vector<Judged>& judged) {
   std::string out = text("%-15s %8s %8s %6s %9s %10s  %s\n", "caption", "colour", "shape", "both", "nearest",
                          "mean IoU", "colours seen");
-  for (const std::string_view caption : judged_captions) {
-    const Totals row = total(judged, caption);
-    if (row.pictures == 0) continue;
-    out += text("%-15s %5zu/%-2zu %5zu/%-2zu %6zu %9zu %10.3f  ", std::string(caption).c_str(), row.colour,
-                row.pictures, row.shape, row.pictures, row.both, row.shape_nearest, row.overlap);
-    out += colours_seen(judged, caption) + "\n";
-  }
+  for_each_caption(judged, judged_captions, [&](const std::string& caption, const std::vector<Judged>& own) {
+    const Totals row = total(own);
+    out += text("%-15s %5zu/%-2zu %5zu/%-2zu %6zu %9zu %10.3f  ", caption.c_str(), row.colour, row.pictures,
+                row.shape, row.pictures, row.both, row.shape_nearest, row.overlap);
+    out += counts_of(own, colour_seen) + "\n";
+  });
   const Totals all = total(judged);
   out += text("colour right    %3zu of %zu: %5.1f %%  (aim %.0f %%)\n", all.colour, all.pictures,
               percent(all.colour, all.pictures), 100 * aimed_colours);
@@ -82,46 +62,21 @@ std::string table(const std::vector<Judged>& judged) {
 }
 
 std::string json(const std::vector<Judged>& judged, const std::string& checkpoint) {
-  nlohmann::json captions = nlohmann::json::array();
-  for (const std::string_view caption : judged_captions) {
-    const Totals row = total(judged, caption);
-    if (row.pictures == 0) continue;
-    nlohmann::json entry = as_json(row);
-    entry["caption"] = caption;
-    for (const Judged& one : judged) {
-      if (one.caption != caption) continue;
-      entry["samples"].push_back({{"seed", one.seed},
-                                  {"nearest_colour", one.verdict.nearest_colour},
-                                  {"nearest_shape", one.verdict.nearest_shape},
-                                  {"colour_distance", one.verdict.colour_distance},
-                                  {"overlap", one.verdict.overlap}});
-    }
-    captions.push_back(std::move(entry));
-  }
   const Totals all = total(judged);
   return nlohmann::json{{"checkpoint", checkpoint},
-                        {"captions", captions},
+                        {"captions", captions_json(
+                                         judged, judged_captions,
+                                         [](const std::vector<Judged>& own) { return as_json(total(own)); },
+                                         [](const Verdict& verdict) { return as_json(verdict); })},
                         {"total", as_json(all)},
                         {"reaches_aims", all.reach_aims()}}
       .dump(2);
 }
 
 void write_grid(const std::filesystem::path& file, const std::vector<Judged>& judged) {
-  std::vector<io::Tile> tiles;
-  int columns = 0;
-  for (const std::string_view caption : judged_captions) {
-    int in_row = 0;
-    for (const Judged& one : judged) {
-      if (one.caption != caption) continue;
-      ++in_row;
-      const std::string seen = one.verdict.nearest_colour.empty() ? "nothing" : one.verdict.nearest_colour;
-      tiles.push_back({one.image, one.caption + ": " + seen + text(" %.2f", one.verdict.overlap)});
-    }
-    columns = std::max(columns, in_row);
-  }
-  io::GridOptions options;
-  options.columns = columns;
-  io::write_png(file, io::picture_grid(tiles, options));
+  write_rows(file, judged, judged_captions, [](const Judged& one) {
+    return one.caption + ": " + colour_seen(one.verdict) + text(" %.2f", one.verdict.overlap);
+  });
 }
 
 std::string table(const SelfTest& test) {

@@ -1,11 +1,11 @@
 #pragma once
 // Invariant: the table and the JSON text say the same.
 
-#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "judged.hpp"
 #include "scorer.hpp"
 #include "self_test.hpp"
 
@@ -15,12 +15,7 @@ namespace tessera::quality {
 inline constexpr double aimed_colours = 0.8;
 inline constexpr double aimed_shapes = 0.6;
 
-struct Judged {
-  std::string caption;
-  std::uint64_t seed = 0;
-  io::Image image;
-  Verdict verdict;
-};
+using Judged = JudgedPicture<Verdict>;
 
 struct Totals {
   std::size_t pictures = 0, colour = 0, shape = 0, both = 0, shape_nearest = 0;
@@ -29,7 +24,6 @@ struct Totals {
 };
 
 [[nodiscard]] Totals total(const std::vector<Judged>& judged);
-[[nodiscard]] Totals total(const std::vector<Judged>& judged, std::string_view caption);
 
 /// A row per caption and the totals.
 [[nodiscard]] std::string table(const std::vector<Judged>& judged);

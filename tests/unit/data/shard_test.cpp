@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <random>
 #include <thread>
 
@@ -61,6 +62,29 @@ void expect_record(const ShardReader& shard, std::uint64_t record, const Record&
           header.caption_store == CaptionStore::all || e < caption.len_real * header.caption_width;
       EXPECT_EQ(float_from_half(halves[e]), kept ? caption.features[e] : 0.0F) << e;
     }
+  }
+}
+
+TEST(ShardWriter, KnowsTheFileSizeBeforeItWrites) {
+  // Tables and labels that outweigh the bulk: these need space too.
+  ShardHeader header = sample_header();
+  header.control = "edges";
+  header.groups.assign(500, std::string(100, 'g'));
+  for (const std::uint64_t records : {1U, 3000U}) {
+    const TemporaryFolder folder;
+    ShardWriter writer(folder / "s.h5", header);
+    for (std::uint64_t i = 0; i < records; ++i) {
+      Record record = sample_record(header, i);
+      record.id += std::string(200, 'i');
+      for (Record::Caption& caption : record.captions) caption.text += std::string(1000, 't');
+      writer.add(record);
+    }
+    const std::uint64_t expected = writer.file_bytes();
+    writer.finish();
+    const std::uint64_t written = std::filesystem::file_size(folder / "s.h5");
+    EXPECT_LE(written, expected) << records;
+    EXPECT_GT(written, writer.bytes()) << records;
+    EXPECT_LT(expected - written, written / 10 + 400'000) << records;
   }
 }
 

@@ -60,6 +60,21 @@ TEST(Encoders, settings_lie_over_files_over_defaults) {
   std::filesystem::remove(file);
 }
 
+TEST(Encoders, know_what_a_token_of_the_run_covers) {
+  const auto side = [](const std::vector<std::string>& words) {
+    EncoderChoice choice = choose(words);
+    return choice.token_side(*choice.make_codec(), *choice.make_text_encoder());
+  };
+  const std::filesystem::path here = __FILE__;
+  const auto of = [&](const char* name) {
+    return side({"--config", (here.parent_path() / "../../../configs" / name).string()});
+  };
+  EXPECT_EQ(side({}), std::nullopt);
+  EXPECT_EQ(of("demo/pixart.toml"), 2);      // pixels, patch 2
+  EXPECT_EQ(of("demo/quickstart.toml"), 4);  // pixels, patch 4
+  EXPECT_EQ(of("pixart/xl-2.toml"), 16);     // an eighth of the pixels, patch 2
+}
+
 TEST(Encoders, mistakes_are_told) {
   EXPECT_THAT(message({"--codec", "pixle"}), HasSubstr("'pixel'"));
   EXPECT_THAT(message({"--set", "text_encoder.lenght=9"}), HasSubstr("'length'"));

@@ -13,6 +13,7 @@ namespace tessera {
 namespace {
 
 using test::Adapted;
+using test::failure;
 using test::expect_near;
 using test::random_tensor;
 using test::to_doubles;
@@ -227,15 +228,6 @@ TEST(ControlNet, GradientsAreThoseOfFiniteDifferences) {
       }
     }
   }
-}
-
-std::string failure(const std::vector<const char*>& settings) {
-  try {
-    const Adapted model("pixart/model-xl-2", settings);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(ControlNet, RefusesMoreCopiesThanTheWiringHasRoomFor) {

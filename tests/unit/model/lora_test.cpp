@@ -12,6 +12,7 @@ namespace {
 using testing::HasSubstr;
 
 using test::Adapted;
+using test::failure;
 
 /// The matrices with branches.
 std::vector<std::string> adapted_names(Adapted& model) {
@@ -20,15 +21,6 @@ std::vector<std::string> adapted_names(Adapted& model) {
     if (named.linear->has_low_rank()) all.push_back(named.name);
   }
   return all;
-}
-
-std::string failure(const std::vector<const char*>& settings) {
-  try {
-    const Adapted model("pixart/model-xl-2", settings);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(Lora, OfRank16TrainsLessThanTwoPercentOfPixArt) {

