@@ -55,6 +55,8 @@ RunSettings run_settings(const Config& config) {
   run.log_every = config.get<std::int64_t>("log_every");
   run.checkpoint_every = config.get<std::int64_t>("checkpoint_every");
   run.keep_checkpoints = config.get<std::int64_t>("keep_checkpoints");
+  run.shard = {.mode = shard_named(config.get<std::string>("shard")),
+               .bucket_bytes = static_cast<std::size_t>(config.get<double>("shard_bucket") * (1 << 20))};
   run.max_minutes = config.get<double>("max_minutes");
   run.non_finite = config.get<std::string>("non_finite") == "skip" ? NonFinite::skip : NonFinite::stop;
   run.sample_every = config.get<std::int64_t>("sample_every");

@@ -15,6 +15,7 @@
 #include "plugin/run_components.hpp"
 #include "train/adamw.hpp"
 #include "train/learning_rate.hpp"
+#include "train/shard_mode.hpp"
 
 namespace tessera::train {
 
@@ -39,6 +40,7 @@ struct RunSettings {
   std::int64_t log_every = 10;        ///< steps between lines of metrics
   std::int64_t checkpoint_every = 0;  ///< steps; 0: at the end of each stage only
   std::int64_t keep_checkpoints = 2;
+  ShardSettings shard;
   double max_minutes = 0;                  ///< stop with a checkpoint and exit code 75 after; 0: no limit
   NonFinite non_finite = NonFinite::stop;  ///< what a NaN or infinite loss or gradient does
   std::int64_t sample_every = 0;           ///< steps between sample grids; 0: none

@@ -17,6 +17,21 @@ const Schema& run_schema() {
         .unit("steps")
         .help("Between two checkpoints; 0 writes one at the end of each stage only.");
     s.integer("keep_checkpoints", 2).at_least(1).help("How many of the newest checkpoints stay.");
+    s.string("shard", "none")
+        .choices({"none", "optimizer", "gradients"})
+        .help(
+            "What the nodes, or ranks that cannot share memory, split between them: nothing; moments, "
+            "running "
+            "average and with bfloat16 the float32 values (ZeRO-1); gradients too (ZeRO-2, FSDP's "
+            "SHARD_GRAD_OP: "
+            "every micro-batch is then summed over the ranks). The losses are the same, and checkpoints "
+            "interchangeable. The ranks of one node have one copy of everything in any case.");
+    s.number("shard_bucket", 25)
+        .range(0.001, 1024)
+        .unit("MiB")
+        .help(
+            "Of float32 gradients that are summed together, with `shard`; larger parameters go by "
+            "themselves.");
     s.number("max_minutes", 0)
         .at_least(0)
         .unit("minutes")
