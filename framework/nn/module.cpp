@@ -13,7 +13,7 @@ const ops::Variable& Parameter::master() const {
   if (!whole_) {
     throw Error(
         "the parameter '" + name_ + "' is read in " + name_of(master_.dtype()) +
-            ", but this rank has only a part of it and the copy in " + name_of(compute_.dtype()),
+            ", but ranks have only parts of it and the copy in " + name_of(compute_.dtype()),
         "sharded training",
         "Declare it with ParameterOptions::exact, read Parameter::value(), or train with [run] shard = "
         "\"none\".");

@@ -56,7 +56,7 @@ class Parameter {
   /// The weight in the compute type, and in the parameter type; both feed one gradient, and are constants
   /// when the parameter is not trainable.
   [[nodiscard]] const ops::Variable& value() const { return compute_; }
-  /// @throws Error when this rank has only a part of it, which ParameterOptions::exact prevents.
+  /// @throws Error where ranks share out the values, unless ParameterOptions::exact said that it is read.
   [[nodiscard]] const ops::Variable& master() const;
   /// Where its gradient arrives; null when it is not trainable.
   [[nodiscard]] const ops::NodePtr& node() const { return master_.node(); }
@@ -70,7 +70,7 @@ class Parameter {
   ParameterOptions options_;
   ops::Variable compute_;
   ops::Variable master_;
-  bool whole_ = true;  // master_ has memory for all elements
+  bool whole_ = true;  // every rank has all of master_
 };
 
 /// A parameter with its full name.

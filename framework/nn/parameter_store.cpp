@@ -68,7 +68,8 @@ void ParameterStore::materialise(const Precision& precision, const ArenaMaker& m
     }
     parameter.compute_ = compute_.defined() ? ops::Variable(view(compute_, slot), parameter.master_.node())
                                             : parameter.master_;
-    parameter.whole_ = holds_whole(slot);
+    // On all ranks alike, whatever happens to be in a rank's part.
+    parameter.whole_ = held_.empty() || parameter.options().exact;
   }
 }
 

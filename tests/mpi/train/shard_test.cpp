@@ -10,6 +10,7 @@
 #include "io/png.hpp"
 #include "mpi/train/adapter_run.hpp"
 #include "mpi/train/toy_training.hpp"
+#include "ops/accumulate.hpp"
 
 namespace tessera::test {
 namespace {
@@ -50,24 +51,41 @@ struct Sharded : testing::Test {
 };
 
 void tell(const Communicator& world, const std::string& what, double difference) {
-  if (world.rank() == 0)
+  if (world.rank() == 0) {
     std::printf("%s: largest relative difference of a loss %.2e\n", what.c_str(), difference);
+  }
 }
 
-// With masking, experts, accumulation, clipping, two stages and an average.
+/// The toy run with fewer steps: masking, experts, accumulation, clipping, two stages and an average.
+ConfigTree short_run(const std::string& data, const std::string& precision) {
+  ConfigTree tree = toy_configuration(data, precision);
+  for (const char* setting : {"stage.0.steps=14", "stage.1.steps=10", "stage.1.ema_start=3"})
+    tree.set(setting);
+  return tree;
+}
+
+void expect_sharded(const std::string& run, const Communicator& ranks) {
+  const int holders = (ranks.size() + ranks.node_size() - 1) / ranks.node_size();
+  EXPECT_THAT(io::read_file(run + "/log.txt"),
+              testing::HasSubstr("Sharded over " + std::to_string(holders) + " memories"));
+}
+
 TEST_F(Sharded, EveryModeGivesTheSameCurveInFloat64) {
-  const ConfigTree tree = toy_configuration(data, "float64");
+  const ConfigTree tree = short_run(data, "float64");
   if (world.rank() == 0) run_tree(world.alone(), tree, folder / "one");
   world.barrier();
   double worst = 0;
+  int layout = 0;
   for (const Communicator& ranks : layouts(world)) {
+    ++layout;
     for (const char* mode : {"optimizer", "gradients"}) {
-      const std::string name = std::string(mode) + std::to_string(ranks.node_size());
-      EXPECT_EQ(run_tree(ranks, tree, folder / name, false, {}, sharded(mode)), ExitCode::done);
+      const std::string name = folder / (mode + std::to_string(layout));
+      EXPECT_EQ(run_tree(ranks, tree, name, false, {}, sharded(mode)), ExitCode::done);
       world.barrier();
-      const double difference = test::difference(losses(folder / name), losses(folder / "one"));
+      const double difference = test::difference(losses(name), losses(folder / "one"));
       EXPECT_LT(difference, 1e-9) << name;
       worst = std::max(worst, difference);
+      if (world.rank() == 0) expect_sharded(name, ranks);
     }
   }
   tell(world, "sharded, float64", worst);
@@ -76,16 +94,17 @@ TEST_F(Sharded, EveryModeGivesTheSameCurveInFloat64) {
 TEST_F(Sharded, EveryModeGivesTheSameCurveInShorterTypes) {
   const Communicator ranks = layouts(world).back();
   for (const auto& [precision, tolerance] : {std::pair{"float32", 1e-4}, {"bfloat16", 2e-2}}) {
-    const ConfigTree tree = toy_configuration(data, precision);
-    run_tree(ranks, tree, folder / (std::string(precision) + "none"));
+    const ConfigTree tree = short_run(data, precision);
+    const std::string plain = folder / (std::string(precision) + "none");
+    run_tree(ranks, tree, plain);
     for (const char* mode : {"optimizer", "gradients"}) {
-      const std::string name = std::string(precision) + mode;
-      run_tree(ranks, tree, folder / name, false, {}, sharded(mode));
+      const std::string name = folder / (std::string(precision) + mode);
+      run_tree(ranks, tree, name, false, {}, sharded(mode));
       world.barrier();
-      const double difference =
-          test::difference(losses(folder / name), losses(folder / (std::string(precision) + "none")));
+      const double difference = test::difference(losses(name), losses(plain));
       EXPECT_LT(difference, tolerance) << name;
       tell(world, "sharded " + std::string(mode) + ", " + precision, difference);
+      if (world.rank() == 0) expect_sharded(name, ranks);
     }
   }
 }
@@ -223,7 +242,7 @@ TEST_F(Sharded, ACheckpointHasTheBytesOfTheOthers) {
 
 // Sharded, whole, sharded in another way: cut in both stages, before and after the average began.
 TEST_F(Sharded, ARunGoesOnInAnyMode) {
-  const ConfigTree tree = toy_configuration(data, "float64");
+  const ConfigTree tree = short_run(data, "float64");
   if (world.rank() == 0) run_tree(world.alone(), tree, folder / "one");
   world.barrier();
   const auto until = [&](std::int64_t last) {
@@ -234,23 +253,23 @@ TEST_F(Sharded, ARunGoesOnInAnyMode) {
     };
     return hooks;
   };
-  const std::vector<std::string> cut{"run.checkpoint_every=9", "run.sample_every=1",
+  const std::vector<std::string> cut{"run.checkpoint_every=5", "run.sample_every=1",
                                      "run.sample_prompts=[\"one\"]"};
   const Communicator ranks = layouts(world).back();
-  EXPECT_THROW(run_tree(ranks, tree, folder / "run", false, until(12), with(cut, sharded("optimizer"))),
+  EXPECT_THROW(run_tree(ranks, tree, folder / "run", false, until(7), with(cut, sharded("optimizer"))),
                PowerCut);
   world.barrier();
   if (world.rank() == 0) {
-    EXPECT_THROW(run_tree(world.alone(), tree, folder / "run", true, until(20), cut), PowerCut);
+    EXPECT_THROW(run_tree(world.alone(), tree, folder / "run", true, until(12), cut), PowerCut);
   }
   world.barrier();
   EXPECT_THROW(
-      run_tree(world.on_nodes_of(1), tree, folder / "run", true, until(47), with(cut, sharded("gradients"))),
+      run_tree(world.on_nodes_of(1), tree, folder / "run", true, until(23), with(cut, sharded("gradients"))),
       PowerCut);
   world.barrier();
   EXPECT_EQ(run_tree(world, tree, folder / "run", true), ExitCode::done);
   world.barrier();
-  EXPECT_EQ(losses(folder / "run").size(), 50U);
+  EXPECT_EQ(losses(folder / "run").size(), 24U);
   const double worst = difference(losses(folder / "run"), losses(folder / "one"));
   EXPECT_LT(worst, 1e-9);
   tell(world, "resumed in other modes", worst);
