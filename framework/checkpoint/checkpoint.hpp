@@ -17,11 +17,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "comm/communicator.hpp"
+#include "comm/sharding.hpp"
 #include "nn/parameter_store.hpp"
 
 namespace tessera::checkpoint {
@@ -60,6 +62,8 @@ struct AdapterBase {
 struct NamedArena {
   std::string group;
   Tensor arena;
+  /// Which elements each rank writes and reads, where it has not all of them; buckets of whole parameters.
+  std::shared_ptr<const comm::Sharding> sharding{};
 };
 
 struct TensorEntry {
@@ -95,17 +99,17 @@ enum class FileKind : std::uint8_t { checkpoint, adapter, either };
 Description verify(const std::filesystem::path& file, FileKind kind = FileKind::checkpoint);
 
 /// Writes a checkpoint: each rank its share of every arena. The arenas are complete on every rank (or once on
-/// every node). Collective. @throws Error, on all ranks alike, on a full disk and on any other failure;
-/// `file` is then as it was before. @param base  makes it an adapter. PendingSave (pending_save.hpp) does the
-/// same while its caller goes on.
+/// every node), or sharded. Collective. @throws Error, on all ranks alike, on a full disk and on any other
+/// failure; `file` is then as it was before. @param base  makes it an adapter. PendingSave (pending_save.hpp)
+/// does the same while its caller goes on.
 void save(const std::filesystem::path& file, const RunState& state, const nn::ParameterStore& store,
           const std::vector<NamedArena>& arenas, const comm::Communicator& world,
           const std::optional<AdapterBase>& base = {});
 
 /// Fills the arenas, gaps excepted, from a file of any number of ranks; checksums are checked on the way.
 /// f32 and f64 convert into each other. Does not refresh the store's compute copy. `sharers` are the ranks
-/// that have these arenas in common memory (alone() when they do not); each reads its part. Collective over
-/// them.
+/// that have these arenas in common memory (alone() when they do not), or between which they are sharded;
+/// each reads its part. Collective over them.
 /// @throws Error on all of them alike, naming the first tensor that is missing, of another shape, or damaged.
 void load(const Description& description, const std::filesystem::path& file, const nn::ParameterStore& store,
           const std::vector<NamedArena>& arenas, const comm::Communicator& sharers);

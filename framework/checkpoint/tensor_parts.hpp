@@ -1,11 +1,14 @@
 #pragma once
-// Invariant: the parts of all ranks cover every tensor exactly once, in the order of ranks, so the checksum
-// of a tensor follows from the checksums of its parts. Internal to checkpoint/.
+// Invariant: the parts of all ranks, one or none each, cover every tensor exactly once, so the checksum of a
+// tensor follows from the checksums of its parts. Internal to checkpoint/.
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <map>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/hash.hpp"
@@ -19,6 +22,7 @@ struct PlacedTensor {
   std::string name;  ///< in the file
   const nn::ParameterSlot* slot;
   Tensor arena;
+  std::shared_ptr<const comm::Sharding> sharding{};  ///< see NamedArena
 
   [[nodiscard]] std::size_t element_bytes() const { return size_of(arena.dtype()); }
   [[nodiscard]] char* data() const {
@@ -33,7 +37,7 @@ struct PlacedTensor {
   std::vector<PlacedTensor> tensors;
   for (const NamedArena& arena : arenas) {
     for (const nn::ParameterSlot& slot : store.slots_in(arena.arena.numel())) {
-      tensors.push_back({arena.group + "/" + slot.name, &slot, arena.arena});
+      tensors.push_back({arena.group + "/" + slot.name, &slot, arena.arena, arena.sharding});
     }
   }
   return tensors;
@@ -42,9 +46,11 @@ struct PlacedTensor {
 /// The elements of a tensor that a rank moves, counted from its first; empty for most tensors.
 [[nodiscard]] inline comm::Slice part_of(const PlacedTensor& tensor, int rank, int ranks) {
   const auto elements = static_cast<std::size_t>(tensor.arena.numel());
-  const comm::Slice share = comm::slice_of(elements, rank, ranks, nn::ParameterStore::alignment);
   const auto first = static_cast<std::size_t>(tensor.slot->offset);
   const auto last = first + static_cast<std::size_t>(tensor.slot->count);
+  const comm::Slice share = tensor.sharding
+                                ? tensor.sharding->part_of_range({first, last}, rank)
+                                : comm::slice_of(elements, rank, ranks, nn::ParameterStore::alignment);
   const std::size_t begin = std::clamp(share.begin, first, last);
   const std::size_t end = std::clamp(share.end, begin, last);
   return {begin - first, end - first};
@@ -60,13 +66,17 @@ struct PlacedTensor {
   const std::string mine(reinterpret_cast<const char*>(parts.data()), parts.size() * sizeof(std::uint32_t));
   const std::vector<std::string> all = ranks.gather(mine);
   std::vector<std::uint32_t> whole(parts.size(), 0);
-  for (int rank = 0; rank < ranks.size(); ++rank) {
-    std::vector<std::uint32_t> theirs(parts.size());
-    std::memcpy(theirs.data(), all[static_cast<std::size_t>(rank)].data(), mine.size());
-    for (std::size_t i = 0; i < whole.size(); ++i) {
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    std::map<std::size_t, std::pair<int, std::size_t>> in_order;  // by first element: rank, elements
+    for (int rank = 0; rank < ranks.size(); ++rank) {
       const comm::Slice part = part_of(tensors[i], rank, ranks.size());
-      if (part.size() == 0) continue;
-      whole[i] = crc32c_combine(whole[i], theirs[i], part.size() * element_bytes[i]);
+      if (part.size() > 0) in_order[part.begin] = {rank, part.size()};
+    }
+    for (const auto& [first, part] : in_order) {
+      std::uint32_t theirs = 0;
+      std::memcpy(&theirs, all[static_cast<std::size_t>(part.first)].data() + i * sizeof(theirs),
+                  sizeof(theirs));
+      whole[i] = crc32c_combine(whole[i], theirs, part.second * element_bytes[i]);
     }
   }
   return whole;

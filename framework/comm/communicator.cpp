@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <limits>
 #include <new>
 #include <optional>
 #include <utility>
@@ -42,6 +43,44 @@ MPI_Comm split_node(MPI_Comm world, int rank) {
   check(MPI_Comm_set_errhandler(node, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   return node;
 }
+
+MPI_Comm split_by(MPI_Comm world, int colour, int key) {
+  MPI_Comm part = MPI_COMM_NULL;
+  check(MPI_Comm_split(world, colour, key, &part), "MPI_Comm_split");
+  check(MPI_Comm_set_errhandler(part, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  return part;
+}
+
+MPI_Datatype type_of_bytes(std::size_t bytes) {
+  switch (bytes) {
+    case 1:
+      return MPI_BYTE;
+    case 2:
+      return MPI_UINT16_T;
+    case 4:
+      return MPI_UINT32_T;
+    case 8:
+      return MPI_UINT64_T;
+    default:
+      throw Error("elements of " + std::to_string(bytes) + " bytes cannot be gathered");
+  }
+}
+
+/// Slices as MPI wants them.
+struct Counts {
+  explicit Counts(const std::vector<Slice>& slices) {
+    for (const Slice slice : slices) {
+      if (slice.end > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
+        throw Error("an exchange of " + std::to_string(slice.end) + " elements is too large for MPI",
+                    "exchange between ranks", "Exchange in smaller pieces.");
+      }
+      counts.push_back(static_cast<int>(slice.size()));
+      offsets.push_back(static_cast<int>(slice.begin));
+    }
+  }
+  std::vector<int> counts;
+  std::vector<int> offsets;
+};
 
 void append_text(std::string& record, const std::string& text) {
   record += std::to_string(text.size()) + ' ' + text;
@@ -91,6 +130,7 @@ bool& reduction_abandoned() {
 
 struct PendingReduction::State {
   std::vector<MPI_Request> requests;
+  std::vector<Counts> counts;  // MPI reads them to the end
 };
 
 PendingReduction::PendingReduction() = default;
@@ -158,6 +198,25 @@ Communicator Communicator::alone() const {
   return Communicator(std::move(state));
 }
 
+Communicator Communicator::split(int colour, int key) const {
+  auto state = std::make_shared<State>();
+  state->world = split_by(state_->world, colour, key);
+  MPI_Comm_rank(state->world, &state->rank);
+  MPI_Comm_size(state->world, &state->size);
+  state->node = split_node(state->world, state->rank);
+  MPI_Comm_rank(state->node, &state->node_rank);
+  MPI_Comm_size(state->node, &state->node_size);
+  return Communicator(std::move(state));
+}
+
+Communicator Communicator::on_nodes_of(int ranks) const {
+  auto state = std::make_shared<State>(*state_);
+  state->node = split_by(state_->world, state_->rank / ranks, state_->rank);
+  MPI_Comm_rank(state->node, &state->node_rank);
+  MPI_Comm_size(state->node, &state->node_size);
+  return Communicator(std::move(state));
+}
+
 int Communicator::rank() const { return state_->rank; }
 int Communicator::size() const { return state_->size; }
 int Communicator::node_rank() const { return state_->node_rank; }
@@ -197,6 +256,36 @@ PendingReduction Communicator::start_all_reduce_sum(std::span<T> values) const {
                          &request),
           "MPI_Iallreduce");
   });
+  return pending;
+}
+
+template <class T>
+PendingReduction Communicator::start_exchange(const T* sent, const std::vector<Slice>& to, T* received,
+                                              const std::vector<Slice>& from) const {
+  PendingReduction pending;
+  if (state_->size == 1) return pending;
+  pending.state_ = std::make_unique<PendingReduction::State>();
+  pending.state_->counts = {Counts(to), Counts(from)};
+  const Counts& out = pending.state_->counts[0];
+  const Counts& in = pending.state_->counts[1];
+  MPI_Request& request = pending.state_->requests.emplace_back(MPI_REQUEST_NULL);
+  check(MPI_Ialltoallv(sent, out.counts.data(), out.offsets.data(), mpi_type<T>(), received, in.counts.data(),
+                       in.offsets.data(), mpi_type<T>(), state_->world, &request),
+        "MPI_Ialltoallv");
+  return pending;
+}
+
+PendingReduction Communicator::start_all_gather(std::byte* values, std::size_t element_bytes,
+                                                const std::vector<Slice>& parts) const {
+  PendingReduction pending;
+  if (state_->size == 1) return pending;
+  pending.state_ = std::make_unique<PendingReduction::State>();
+  pending.state_->counts = {Counts(parts)};
+  const Counts& in = pending.state_->counts[0];
+  MPI_Request& request = pending.state_->requests.emplace_back(MPI_REQUEST_NULL);
+  check(MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, values, in.counts.data(), in.offsets.data(),
+                        type_of_bytes(element_bytes), state_->world, &request),
+        "MPI_Iallgatherv");
   return pending;
 }
 
@@ -261,5 +350,9 @@ template void Communicator::all_reduce<std::int64_t>(std::span<std::int64_t>, Re
 template PendingReduction Communicator::start_all_reduce_sum<float>(std::span<float>) const;
 template PendingReduction Communicator::start_all_reduce_sum<double>(std::span<double>) const;
 template PendingReduction Communicator::start_all_reduce_sum<std::int64_t>(std::span<std::int64_t>) const;
+template PendingReduction Communicator::start_exchange<float>(const float*, const std::vector<Slice>&, float*,
+                                                              const std::vector<Slice>&) const;
+template PendingReduction Communicator::start_exchange<double>(const double*, const std::vector<Slice>&,
+                                                               double*, const std::vector<Slice>&) const;
 
 }  // namespace tessera::comm

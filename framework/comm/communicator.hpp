@@ -12,15 +12,17 @@
 #include <string>
 #include <vector>
 
+#include "comm/slice.hpp"
+
 namespace tessera::comm {
 
 inline constexpr std::size_t piece_bytes = std::size_t{4} << 20;
 
 enum class Reduction : std::uint8_t { sum, max, min };
 
-/// A reduction in flight. Its values may be neither read nor written before it is done; MPI works on it only
-/// inside test() and wait(). When an exception drops it, the other ranks are given half a second to finish
-/// it, since MPI cannot cancel it; after that the job can only be aborted.
+/// A reduction, or another exchange, in flight. Its values may be neither read nor written before it is done;
+/// MPI works on it only inside test() and wait(). When an exception drops it, the other ranks are given half
+/// a second to finish it, since MPI cannot cancel it; after that the job can only be aborted.
 class PendingReduction {
  public:
   PendingReduction();  ///< of nothing, done
@@ -28,9 +30,9 @@ class PendingReduction {
   PendingReduction(PendingReduction&& other) noexcept;
   PendingReduction& operator=(PendingReduction&& other) noexcept;
 
-  /// Lets MPI work; true when the values are the sum. @throws Error when MPI fails.
+  /// Lets MPI work; true when the values are there. @throws Error when MPI fails.
   bool test();
-  /// Returns when the values are the sum. @throws Error when MPI fails.
+  /// Returns when the values are there. @throws Error when MPI fails.
   void wait();
 
  private:
@@ -55,6 +57,11 @@ class Communicator {
   [[nodiscard]] Communicator node() const;
   /// This rank only.
   [[nodiscard]] Communicator alone() const;
+  /// The ranks that named the same colour, in the order of their keys. Collective.
+  [[nodiscard]] Communicator split(int colour, int key) const;
+  /// The same ranks, taken for a job on machines of so many ranks each, in turn: what a run does on several
+  /// machines can then be seen on one. Collective.
+  [[nodiscard]] Communicator on_nodes_of(int ranks) const;
 
   /// Returns when all ranks called it; what they wrote to shared memory before is visible after. Collective.
   void barrier() const;
@@ -67,6 +74,15 @@ class Communicator {
   /// reductions in the same order.
   template <class T>
   [[nodiscard]] PendingReduction start_all_reduce_sum(std::span<T> values) const;
+  /// Starts to send elements to[r] of `sent` to each rank r, and to fill elements from[r] of `received` with
+  /// what r sends to this one. Starting is collective, as above; the counts of a pair agree.
+  template <class T>
+  [[nodiscard]] PendingReduction start_exchange(const T* sent, const std::vector<Slice>& to, T* received,
+                                                const std::vector<Slice>& from) const;
+  /// Starts to fill `values` with the parts of all ranks; parts[r] is there on rank r, counted in elements of
+  /// 1, 2, 4 or 8 bytes. Starting is collective, as above.
+  [[nodiscard]] PendingReduction start_all_gather(std::byte* values, std::size_t element_bytes,
+                                                  const std::vector<Slice>& parts) const;
   /// Every rank's text, in rank order. Collective.
   [[nodiscard]] std::vector<std::string> gather(const std::string& text) const;
   /// The sum of one value per rank, added in rank order. Collective.

@@ -94,12 +94,35 @@ MemoryFile open_on_node(const Communicator& node, std::size_t bytes) {
   return file;
 }
 
-std::shared_ptr<void> map(int descriptor, std::size_t bytes) {
+/// The pages that hold the bytes `held` of an arena.
+std::vector<Slice> pages_of(const std::vector<Slice>& held, std::size_t mapped) {
+  std::vector<Slice> pages;
+  for (const Slice range : held) {
+    if (range.size() == 0) continue;
+    const Slice whole{range.begin / page_size() * page_size(), std::min(whole_pages(range.end), mapped)};
+    if (!pages.empty() && whole.begin <= pages.back().end) {
+      pages.back().end = std::max(pages.back().end, whole.end);
+    } else {
+      pages.push_back(whole);
+    }
+  }
+  return pages;
+}
+
+/// Addresses for `bytes`, of which `pages` may be touched.
+std::shared_ptr<void> map(int descriptor, std::size_t bytes, const std::vector<Slice>& pages) {
   const int flags = descriptor >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
-  void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, descriptor, 0);
+  void* const memory = mmap(nullptr, bytes, PROT_NONE, flags, descriptor, 0);
   if (memory == MAP_FAILED) throw system_error("mapping " + mebibytes(bytes) + " failed");
-  madvise(memory, bytes, MADV_HUGEPAGE);  // advice only: fewer page faults where the system allows it
-  return {memory, [bytes](void* m) { munmap(m, bytes); }};
+  std::shared_ptr<void> owner(memory, [bytes](void* m) { munmap(m, bytes); });
+  for (const Slice range : pages) {
+    std::byte* const begin = static_cast<std::byte*>(memory) + range.begin;
+    if (mprotect(begin, range.size(), PROT_READ | PROT_WRITE) != 0) {
+      throw system_error("mapping " + mebibytes(range.size()) + " failed");
+    }
+    madvise(begin, range.size(), MADV_HUGEPAGE);  // advice only: fewer page faults where the system allows it
+  }
+  return owner;
 }
 
 /// Makes the pages of `range` of the mapped file exist, on the memory bank of the calling rank.
@@ -136,15 +159,21 @@ bool SharedArena::supported(const Communicator& world) {
 }
 
 SharedArena::SharedArena(const Communicator& world, std::size_t bytes, Placement placement)
+    : SharedArena(world, bytes, placement, {{0, std::max(bytes, std::size_t{1})}}) {}
+
+SharedArena::SharedArena(const Communicator& world, std::size_t bytes, Placement placement,
+                         const std::vector<Slice>& held)
     : placement_(placement), bytes_(bytes) {
   const std::size_t mapped = whole_pages(bytes);
+  const std::vector<Slice> pages = pages_of(held, mapped);
+  for (const Slice range : pages) held_bytes_ += range.size();
   if (placement == Placement::private_memory) {
-    require_available(mapped);
-    owner_ = map(-1, mapped);
+    require_available(held_bytes_);
+    owner_ = map(-1, mapped, pages);
     return;
   }
   world.together([&] {
-    if (world.node_rank() == 0) require_available(mapped);
+    if (world.node_rank() == 0) require_available(held_bytes_);
   });
   const MemoryFile file = open_on_node(world.node(), mapped);
   world.together([&] {
@@ -154,8 +183,11 @@ SharedArena::SharedArena(const Communicator& world, std::size_t bytes, Placement
           "Start all ranks of a node in one container (one set of process numbers), or keep parameters "
           "and gradients in private memory.");
     }
-    owner_ = map(file.descriptor(), mapped);
-    reserve(file, owner_.get(), slice_of(mapped, world.node_rank(), world.node_size(), page_size()));
+    owner_ = map(file.descriptor(), mapped, pages);
+    for (const Slice range : pages) {
+      const Slice mine = slice_of(range.size(), world.node_rank(), world.node_size(), page_size());
+      reserve(file, owner_.get(), {range.begin + mine.begin, range.begin + mine.end});
+    }
   });
 }
 

@@ -5,13 +5,16 @@
 // /dev/shm's size, 64 MB in many containers, is no limit.
 //
 // Parameters, optimizer state, averages and, where all ranks are on one node, gradients live once per node
-// (Placement::shared; DESIGN 3). Writers of shared memory and readers on other ranks are kept apart by
-// Communicator::barrier().
+// (Placement::shared; DESIGN 3). An arena may have memory for a part of its bytes only: whoever keeps a share
+// of something keeps it at the place that it has in the whole. Writers of shared memory and readers on other
+// ranks are kept apart by Communicator::barrier().
 
 #include <cstddef>
 #include <memory>
+#include <vector>
 
 #include "comm/communicator.hpp"
+#include "comm/slice.hpp"
 #include "tensor/tensor.hpp"
 
 namespace tessera::comm {
@@ -31,9 +34,16 @@ class SharedArena {
   /// Collective, except for private_memory. `bytes` is the same on all ranks.
   /// @throws Error, on all ranks alike, naming the bytes needed and available on the node that is too small.
   SharedArena(const Communicator& world, std::size_t bytes, Placement placement);
+  /// The same with memory for the bytes `held` alone, rounded to pages; touching others ends the process.
+  /// @param held  in order; the same on all ranks of the node where the placement is shared
+  SharedArena(const Communicator& world, std::size_t bytes, Placement placement,
+              const std::vector<Slice>& held);
 
   [[nodiscard]] Placement placement() const { return placement_; }
+  /// From its first byte to its last, whether or not there is memory for all between.
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
+  /// That there is memory for.
+  [[nodiscard]] std::size_t held_bytes() const { return held_bytes_; }
   [[nodiscard]] std::byte* data() const { return static_cast<std::byte*>(owner_.get()); }
   /// Keeps the memory mapped, for tensors that view it.
   [[nodiscard]] const std::shared_ptr<void>& owner() const { return owner_; }
@@ -41,6 +51,7 @@ class SharedArena {
  private:
   Placement placement_;
   std::size_t bytes_;
+  std::size_t held_bytes_ = 0;
   std::shared_ptr<void> owner_;
 };
 

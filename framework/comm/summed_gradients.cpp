@@ -16,11 +16,16 @@ constexpr std::size_t granule = 16;
 
 SummedGradients::SummedGradients(Communicator world, Communicator sharers, SharedArena gradients, DType dtype,
                                  std::size_t elements)
+    : SummedGradients(std::move(world), sharers, std::move(gradients), dtype, elements,
+                      std::vector{slice_of(elements, sharers.rank(), sharers.size(), granule)}) {}
+
+SummedGradients::SummedGradients(Communicator world, Communicator sharers, SharedArena gradients, DType dtype,
+                                 std::size_t elements, std::vector<Slice> parts)
     : world_(std::move(world)),
       sharers_(std::move(sharers)),
       gradients_(std::move(gradients)),
       dtype_(dtype),
-      slice_(slice_of(elements, sharers_.rank(), sharers_.size(), granule)) {
+      parts_(std::move(parts)) {
   if (dtype != DType::f32 && dtype != DType::f64) {
     throw Error(std::string("gradients are summed in float32 or float64, not ") + name_of(dtype),
                 "gradient reduction");
@@ -35,9 +40,16 @@ SummedGradients::SummedGradients(Communicator world, Communicator sharers, Share
 double SummedGradients::sum_of_squares() const {
   double sum = 0.0;
   dispatch_gradient_type(dtype_, [&]<class T>(T*) {
-    sum = comm::sum_of_squares(reinterpret_cast<const T*>(gradients_.data()) + slice_.begin, slice_.size());
+    for (const Slice part : parts_) {
+      sum += comm::sum_of_squares(reinterpret_cast<const T*>(gradients_.data()) + part.begin, part.size());
+    }
   });
   return sharers_.ordered_sum(sum);
+}
+
+Tensor SummedGradients::all() const {
+  const auto elements = static_cast<std::int64_t>(gradients_.bytes() / size_of(dtype_));
+  return Tensor::wrap(gradients_.data(), {elements}, dtype_, gradients_.owner());
 }
 
 void SummedGradients::publish() {

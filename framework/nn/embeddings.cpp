@@ -39,8 +39,8 @@ std::vector<float> sincos_positions(std::int64_t rows, std::int64_t columns, std
 ScalarEmbedding::ScalarEmbedding(std::int64_t frequencies, std::int64_t width, Activation activation)
     : frequencies_(frequencies),
       activation_(activation),
-      input_(frequencies, width, true, Initializer::normal(0.02)),
-      output_(width, width, true, Initializer::normal(0.02)) {
+      input_(frequencies, width, true, Initializer::normal(0.02), {.exact = true}),
+      output_(width, width, true, Initializer::normal(0.02), {.exact = true}) {
   add_child("mlp.0", input_);
   add_child("mlp.2", output_);
 }

@@ -8,7 +8,9 @@ namespace tessera::nn {
 
 Linear::Linear(std::int64_t in, std::int64_t out, bool bias, Initializer weight, ParameterOptions options)
     : in_(in), out_(out), weight_(declare("weight", {out, in}, weight.for_matrix(in, out), options)) {
-  if (bias) bias_ = &declare("bias", {out}, Initializer::constant(0), options);
+  if (!bias) return;
+  options.exact = true;  // added in the parameters' own type, whatever the product's
+  bias_ = &declare("bias", {out}, Initializer::constant(0), options);
 }
 
 ops::Variable Linear::forward(const ops::Variable& x) const { return forward(x, precision().activation); }
@@ -31,11 +33,11 @@ void Linear::add_low_rank(const LowRankSpec& spec) {
   if (branch_ != nullptr) {
     throw Error("a linear layer has a low-rank branch already", {}, "attach one adapter to a model");
   }
-  if (weight_.master().defined()) {
+  if (weight_.has_memory()) {
     throw Error("a linear layer cannot get a low-rank branch: it has memory already", {},
                 "attach an adapter before the model's ParameterStore is made");
   }
-  branch_ = std::make_unique<LowRank>(in_, out_, spec);
+  branch_ = std::make_unique<LowRank>(in_, out_, spec, weight_.options().exact);
   add_child("", *branch_);
 }
 
@@ -62,7 +64,7 @@ std::vector<NamedLinear> linears(Module& module) {
 }
 
 LayerNorm::LayerNorm(std::int64_t width, bool gain, double eps) : eps_(eps) {
-  if (gain) gain_ = &declare("weight", {width}, Initializer::constant(1));
+  if (gain) gain_ = &declare("weight", {width}, Initializer::constant(1), {.exact = true});
 }
 
 ops::Variable LayerNorm::forward(const ops::Variable& x) const {

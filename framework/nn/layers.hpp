@@ -21,7 +21,8 @@ class Linear : public Module {
   [[nodiscard]] ops::Variable forward(const ops::Variable& x) const;
   [[nodiscard]] ops::Variable forward(const ops::Variable& x, DType result_type) const;
   /// The same product in the parameters' own type, whatever the compute type: for the few small products
-  /// whose rounding decides something (routing).
+  /// whose rounding decides something (routing). The weight must have been declared with
+  /// ParameterOptions::exact, or ranks that share out the master values refuse it.
   [[nodiscard]] ops::Variable forward_exact(const ops::Variable& x) const;
 
   [[nodiscard]] std::int64_t in() const { return in_; }

@@ -17,10 +17,10 @@ Initializer start_of(std::int64_t in, const LowRankSpec& spec) {
 
 }  // namespace
 
-LowRank::LowRank(std::int64_t in, std::int64_t out, const LowRankSpec& spec)
+LowRank::LowRank(std::int64_t in, std::int64_t out, const LowRankSpec& spec, bool exact)
     : scale_(spec.scale),
-      down_(declare("lora_A.weight", {spec.rank, in}, start_of(in, spec))),
-      up_(declare("lora_B.weight", {out, spec.rank}, Initializer::constant(0))) {}
+      down_(declare("lora_A.weight", {spec.rank, in}, start_of(in, spec), {.exact = exact})),
+      up_(declare("lora_B.weight", {out, spec.rank}, Initializer::constant(0), {.exact = exact})) {}
 
 ops::Variable LowRank::forward(const ops::Variable& x, DType result_type) const {
   // The scale goes where the fewest numbers are.

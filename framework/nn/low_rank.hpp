@@ -17,7 +17,8 @@ struct LowRankSpec {
 /// scale (x A^T) B^T with A [rank, in] as "lora_A.weight" and B [out, rank] as "lora_B.weight", PEFT's names.
 class LowRank : public Module {
  public:
-  LowRank(std::int64_t in, std::int64_t out, const LowRankSpec& spec);
+  /// @param exact  ParameterOptions::exact of both, for forward_exact().
+  LowRank(std::int64_t in, std::int64_t out, const LowRankSpec& spec, bool exact = false);
   /// @param x  [..., in] in the compute type -> [..., out] in `result_type`
   [[nodiscard]] ops::Variable forward(const ops::Variable& x, DType result_type) const;
   /// The same in the parameters' own type.

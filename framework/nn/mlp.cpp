@@ -26,8 +26,8 @@ ops::Variable SwiGlu::forward(const ops::Variable& x) const {
 }
 
 CaptionMlp::CaptionMlp(std::int64_t in, std::int64_t width, std::optional<double> norm_eps)
-    : input_(in, width, true, Initializer::normal(0.02)),
-      output_(width, width, true, Initializer::normal(0.02)) {
+    : input_(in, width, true, Initializer::normal(0.02), {.exact = true}),
+      output_(width, width, true, Initializer::normal(0.02), {.exact = true}) {
   add_child("fc1", input_);
   if (norm_eps) {
     norm_.emplace(width, true, *norm_eps);

@@ -9,6 +9,18 @@ Precision Precision::named(const std::string& name) {
   throw Error("unknown precision '" + name + "'", {}, "use float32, bfloat16 or float64");
 }
 
+const ops::Variable& Parameter::master() const {
+  if (!whole_) {
+    throw Error(
+        "the parameter '" + name_ + "' is read in " + name_of(master_.dtype()) +
+            ", but ranks have only parts of it and the copy in " + name_of(compute_.dtype()),
+        "sharded training",
+        "Declare it with ParameterOptions::exact, read Parameter::value(), or train with [run] shard = "
+        "\"none\".");
+  }
+  return master_;
+}
+
 void Parameter::set_trainable(bool trainable) {
   if (master_.defined() && trainable != options_.trainable) {
     throw Error("the parameter '" + name_ + "' cannot be " + (trainable ? "thawed" : "frozen") +

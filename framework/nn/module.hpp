@@ -31,6 +31,9 @@ struct ParameterOptions {
   /// Otherwise a constant: initialised, saved and loaded under its name, but without gradient, moments and
   /// running average. Operations then leave out what only its gradient would need.
   bool trainable = true;
+  /// Operations read the value in the parameters' own type too (Parameter::master()), so a rank needs it
+  /// whole even where the copy in the compute type is all that a rank has of the others.
+  bool exact = false;
 };
 
 /// One tensor of the state dict. Between construction and ParameterStore::materialise it has no memory.
@@ -53,7 +56,11 @@ class Parameter {
   /// The weight in the compute type, and in the parameter type; both feed one gradient, and are constants
   /// when the parameter is not trainable.
   [[nodiscard]] const ops::Variable& value() const { return compute_; }
-  [[nodiscard]] const ops::Variable& master() const { return master_; }
+  /// @throws Error where ranks share out the values, unless ParameterOptions::exact said that it is read.
+  [[nodiscard]] const ops::Variable& master() const;
+  /// Where its gradient arrives; null when it is not trainable.
+  [[nodiscard]] const ops::NodePtr& node() const { return master_.node(); }
+  [[nodiscard]] bool has_memory() const { return master_.defined(); }
 
  private:
   friend class ParameterStore;
@@ -63,6 +70,7 @@ class Parameter {
   ParameterOptions options_;
   ops::Variable compute_;
   ops::Variable master_;
+  bool whole_ = true;  // every rank has all of master_
 };
 
 /// A parameter with its full name.

@@ -1,5 +1,6 @@
 #include "nn/parameter_store.hpp"
 
+#include <algorithm>
 #include <set>
 
 #include "ops/accumulate.hpp"
@@ -49,6 +50,9 @@ void ParameterStore::materialise(const Precision& precision, const ArenaMaker& m
     throw Error("the parameter '" + slot.name + "' was frozen or thawed after its place was settled", {},
                 "freeze a model before its ParameterStore is made");
   }
+  if (!held_.empty() && precision.compute == precision.parameter) {
+    throw Error("a model that computes with its values needs all of them");
+  }
   values_ = make("values", elements_, precision.parameter);
   if (flow != GradientFlow::none) gradients_ = make("gradients", trainable_elements_, precision.parameter);
   if (precision.compute != precision.parameter) compute_ = make("compute", elements_, precision.compute);
@@ -64,15 +68,51 @@ void ParameterStore::materialise(const Precision& precision, const ArenaMaker& m
     }
     parameter.compute_ = compute_.defined() ? ops::Variable(view(compute_, slot), parameter.master_.node())
                                             : parameter.master_;
+    // On all ranks alike, whatever happens to be in a rank's part.
+    parameter.whole_ = held_.empty() || parameter.options().exact;
   }
 }
 
-void ParameterStore::initialize(std::uint64_t seed) {
-  values_.fill_zero();
-  for (const ParameterSlot& slot : slots_) {
-    nn::initialize(slot.parameter->initializer(), seed, slot.name, view(values_, slot));
+std::vector<ElementRange> ParameterStore::held_in(std::int64_t begin, std::int64_t end) const {
+  if (held_.empty()) return {{begin, end}};
+  std::vector<ElementRange> parts;
+  for (const ElementRange& range : held_) {
+    const ElementRange part{std::max(begin, range.begin), std::min(end, range.end)};
+    if (part.begin < part.end) parts.push_back(part);
   }
-  refresh_compute_copy();
+  return parts;
+}
+
+bool ParameterStore::holds_whole(const ParameterSlot& slot) const {
+  const std::vector<ElementRange> parts = held_in(slot.offset, slot.offset + slot.count);
+  return parts.size() == 1 && parts.front().end - parts.front().begin == slot.count;
+}
+
+void ParameterStore::initialize(std::uint64_t seed) {
+  for (const ElementRange& range : held_in(0, elements_)) values_.slice(range.begin, range.end).fill_zero();
+  if (compute_.defined()) compute_.fill_zero();
+  for (const ParameterSlot& slot : slots_) {
+    write(slot, [&](const Tensor& value) {
+      nn::initialize(slot.parameter->initializer(), seed, slot.name, value);
+    });
+  }
+}
+
+void ParameterStore::write(const ParameterSlot& slot, const std::function<void(const Tensor&)>& fill) {
+  const std::int64_t end = slot.offset + slot.count;
+  if (holds_whole(slot)) {
+    fill(view(values_, slot));
+    refresh_compute_copy(slot.offset, end);
+    return;
+  }
+  const Tensor whole = Tensor::empty(slot.parameter->shape(), precision_.parameter);
+  fill(whole);
+  const Tensor flat = whole.view({slot.count});
+  for (const ElementRange& part : held_in(slot.offset, end)) {
+    values_.slice(part.begin, part.end)
+        .copy_from(flat.slice(part.begin - slot.offset, part.end - slot.offset));
+  }
+  ops::add_into(flat, compute_.slice(slot.offset, end), false);
 }
 
 const ParameterSlot& ParameterStore::slot(const std::string& name) const {
@@ -103,25 +143,27 @@ Tensor ParameterStore::view(const Tensor& arena, const ParameterSlot& slot) cons
 
 void ParameterStore::clear_gradients() {
   for (const ParameterSlot& slot : slots_) {
-    if (const ops::NodePtr& node = slot.parameter->master().node()) node->clear_gradient();
+    if (const ops::NodePtr& node = slot.parameter->node()) node->clear_gradient();
   }
 }
 
 void ParameterStore::zero_missing_gradients() {
   for (const ParameterSlot& slot : trainable_slots()) {
-    if (!slot.parameter->master().node()->has_gradient()) view(gradients_, slot).fill_zero();
+    if (!slot.parameter->node()->has_gradient()) view(gradients_, slot).fill_zero();
   }
 }
 
 void ParameterStore::clear_uses() {
   for (const ParameterSlot& slot : slots_) {
-    if (const ops::NodePtr& node = slot.parameter->master().node()) node->clear_uses();
+    if (const ops::NodePtr& node = slot.parameter->node()) node->clear_uses();
   }
 }
 
 void ParameterStore::refresh_compute_copy(std::int64_t begin, std::int64_t end) {
   if (!compute_.defined()) return;
-  ops::add_into(values_.slice(begin, end), compute_.slice(begin, end), false);
+  for (const ElementRange& part : held_in(begin, end)) {
+    ops::add_into(values_.slice(part.begin, part.end), compute_.slice(part.begin, part.end), false);
+  }
 }
 
 }  // namespace tessera::nn

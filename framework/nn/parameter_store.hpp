@@ -26,6 +26,12 @@ struct ParameterSlot {
 /// Gives the memory of an arena of `elements` elements; lets ranks of a node share it.
 using ArenaMaker = std::function<Tensor(const std::string& role, std::int64_t elements, DType type)>;
 
+/// Elements [begin, end) of an arena.
+struct ElementRange {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+};
+
 /// Where backward leaves the gradients of parameters.
 enum class GradientFlow : std::uint8_t {
   into_arena,   ///< in the arena of gradients
@@ -46,8 +52,14 @@ class ParameterStore {
   /// compute type differs. @throws Error when a parameter was frozen or thawed since it was listed.
   void materialise(const Precision& precision, const ArenaMaker& maker = {},
                    GradientFlow flow = GradientFlow::into_arena);
+  /// Says, before materialise(), that the arena of values will have memory for these elements alone, in order
+  /// and apart from each other. Of the others there is the copy in the compute type.
+  void hold_values(std::vector<ElementRange> ranges) { held_ = std::move(ranges); }
   /// Fills every parameter with its initial value, and the gaps with zeros.
   void initialize(std::uint64_t seed);
+  /// Gives `fill` memory for the value of a parameter, keeps of what it writes there what values() has memory
+  /// for, and renews the whole copy in the compute type.
+  void write(const ParameterSlot& slot, const std::function<void(const Tensor& value)>& fill);
 
   [[nodiscard]] const std::vector<ParameterSlot>& slots() const { return slots_; }
   [[nodiscard]] std::span<const ParameterSlot> trainable_slots() const {
@@ -65,7 +77,8 @@ class ParameterStore {
   [[nodiscard]] std::int64_t frozen_parameters() const;
   [[nodiscard]] const Precision& precision() const { return precision_; }
 
-  [[nodiscard]] const Tensor& values() const { return values_; }        ///< [arena_elements]
+  /// [arena_elements], with memory for what hold_values() said
+  [[nodiscard]] const Tensor& values() const { return values_; }
   [[nodiscard]] const Tensor& gradients() const { return gradients_; }  ///< [trainable_elements]
   /// [arena_elements] in the compute type; undefined when that is the parameters' own.
   [[nodiscard]] const Tensor& compute_copy() const { return compute_; }
@@ -80,17 +93,23 @@ class ParameterStore {
   void zero_missing_gradients();
   /// Forgets first uses; call before each forward whose backward starts reductions.
   void clear_uses();
-  /// Renews the copies in the compute type of the elements [begin, end) after their values changed.
+  /// Renews the copies in the compute type of the elements [begin, end), as far as their values are here,
+  /// after these changed.
   void refresh_compute_copy(std::int64_t begin, std::int64_t end);
   void refresh_compute_copy() { refresh_compute_copy(0, elements_); }
 
  private:
+  /// Those parts of [begin, end) that values() has memory for.
+  [[nodiscard]] std::vector<ElementRange> held_in(std::int64_t begin, std::int64_t end) const;
+  [[nodiscard]] bool holds_whole(const ParameterSlot& slot) const;
+
   Module& model_;
   std::vector<ParameterSlot> slots_;  // trainable_slots_ trainable ones, then the others
   std::size_t trainable_slots_ = 0;
   std::int64_t elements_ = 0;
   std::int64_t trainable_elements_ = 0;
   Precision precision_;
+  std::vector<ElementRange> held_;  // empty: all
   Tensor values_;
   Tensor gradients_;
   Tensor compute_;

@@ -12,11 +12,12 @@ PatchEmbedding::PatchEmbedding(std::int64_t channels, std::int64_t width, std::i
                                bool uniform_bias)
     : patch_(patch),
       weight_(declare("proj.weight", {width, channels, patch, patch},
-                      Initializer::xavier_uniform(channels * patch * patch, width))),
+                      Initializer::xavier_uniform(channels * patch * patch, width), {.exact = true})),
       bias_(declare("proj.bias", {width},
                     uniform_bias
                         ? Initializer::uniform(1.0 / std::sqrt(static_cast<double>(channels * patch * patch)))
-                        : Initializer::constant(0))) {}
+                        : Initializer::constant(0),
+                    {.exact = true})) {}
 
 ops::Variable PatchEmbedding::forward(const ops::Variable& latent) const {
   const Shape& shape = weight_.shape();

@@ -12,7 +12,7 @@
 namespace tessera {
 
 /// Raised whenever a header under plugin/, nn/, ops/, tensor/ or base/ changes what a plugin sees.
-inline constexpr std::uint32_t plugin_abi_version = 3;
+inline constexpr std::uint32_t plugin_abi_version = 4;
 
 /// Plain data, readable whatever the plugin was built with.
 struct PluginDescriptor {

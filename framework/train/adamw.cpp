@@ -71,9 +71,22 @@ AdamW::AdamW(nn::ParameterStore& store, const AdamWSettings& settings, bool aver
 AdamW::AdamW(nn::ParameterStore& store, const AdamWSettings& settings, AdamWState state)
     : store_(store), settings_(settings), state_(std::move(state)) {}
 
-void AdamW::update(const UpdateScalars& scalars, std::int64_t begin, std::int64_t end) {
+void AdamW::update(const UpdateScalars& scalars) {
+  const comm::Slice all{0, static_cast<std::size_t>(store_.trainable_elements())};
+  update(scalars, std::span(&all, 1));
+}
+
+void AdamW::update(const UpdateScalars& scalars, std::span<const comm::Slice> parts,
+                   const std::function<void(std::size_t)>& after) {
   ++state_.updates;
   if (store_.values().is_meta()) return;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    update_part(scalars, static_cast<std::int64_t>(parts[i].begin), static_cast<std::int64_t>(parts[i].end));
+    if (after) after(i);
+  }
+}
+
+void AdamW::update_part(const UpdateScalars& scalars, std::int64_t begin, std::int64_t end) {
   const auto n = static_cast<double>(state_.updates);
   const double correction1 = 1.0 - std::pow(settings_.beta1, n);
   const double correction2 = 1.0 - std::pow(settings_.beta2, n);

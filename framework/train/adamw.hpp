@@ -3,7 +3,10 @@
 // average and the copy in the compute type are one kernel, because the update is bound by memory traffic.
 
 #include <cstdint>
+#include <functional>
+#include <span>
 
+#include "comm/slice.hpp"
 #include "nn/parameter_store.hpp"
 
 namespace tessera::train {
@@ -28,7 +31,7 @@ struct UpdateScalars {
 /// What it keeps from one update to the next, in arenas of the store's layout.
 struct AdamWState {
   Tensor first_moment, second_moment;
-  Tensor average;            ///< running average of the weights; undefined without one
+  Tensor average{};          ///< running average of the weights; undefined without one
   std::int64_t updates = 0;  ///< counted for the bias correction
 };
 
@@ -43,9 +46,12 @@ class AdamW {
   /// Goes on where another one of the same layout stopped.
   AdamW(nn::ParameterStore& store, const AdamWSettings& settings, AdamWState state);
 
-  /// Updates the trainable elements [begin, end). Every rank calls it once per step, with its own range.
-  void update(const UpdateScalars& scalars, std::int64_t begin, std::int64_t end);
-  void update(const UpdateScalars& scalars) { update(scalars, 0, store_.trainable_elements()); }
+  /// Updates the trainable elements of `parts`. Every rank calls it once per step, with its own parts.
+  /// @param after  is told the number of each part that is done.
+  void update(const UpdateScalars& scalars, std::span<const comm::Slice> parts,
+              const std::function<void(std::size_t part)>& after = {});
+  /// All of them.
+  void update(const UpdateScalars& scalars);
 
   [[nodiscard]] std::int64_t updates() const { return state_.updates; }
   void set_updates(std::int64_t updates) { state_.updates = updates; }
@@ -55,6 +61,8 @@ class AdamW {
   [[nodiscard]] const AdamWState& state() const { return state_; }
 
  private:
+  void update_part(const UpdateScalars& scalars, std::int64_t begin, std::int64_t end);
+
   nn::ParameterStore& store_;
   AdamWSettings settings_;
   AdamWState state_;

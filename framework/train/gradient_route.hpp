@@ -1,14 +1,21 @@
 #pragma once
-// Invariant: every trainable parameter's gradient goes from backward to its sum over the ranks on one of two
-// routes, and GradientStep need not know which:
-// - all ranks on one node that can share memory: each gradient is added to the node's one arena as soon as it
-//   is complete, in every micro-batch (comm::CommonGradients);
-// - otherwise: micro-batches add up in an arena of the rank's own, which is reduced during the last one's
-//   backward (comm::GradientReducer).
+// Invariant: every trainable parameter's gradient goes from backward to its sum over the ranks on one route,
+// and GradientStep need not know which:
+// - common: all ranks on one node that can share memory: each gradient is added to the node's one arena as
+// soon
+//   as it is complete, in every micro-batch (comm::CommonGradients);
+// - reduced: micro-batches add up in an arena of the rank's own, which is reduced during the last one's
+// backward
+//   (comm::GradientReducer);
+// - scattered: likewise, but each rank receives only the sums that its share of the optimizer needs
+//   (comm::ScatteredGradients);
+// - passed: a rank keeps its share of the sums alone, and every micro-batch adds to them
+//   (comm::PassedGradients).
 
 #include <cstdint>
 #include <memory>
 
+#include "comm/sharding.hpp"
 #include "comm/summed_gradients.hpp"
 #include "nn/parameter_store.hpp"
 
@@ -20,17 +27,27 @@ class GradientRoute {
   GradientRoute(const GradientRoute&) = delete;
   GradientRoute& operator=(const GradientRoute&) = delete;
 
-  /// Whether the ranks take the first route: the arena of gradients is then Placement::shared and the store
-  /// materialised with GradientFlow::handed_over, otherwise private_memory and into_arena. Collective.
+  enum class Kind : std::uint8_t { common, reduced, scattered, passed };
+  /// Whether the ranks take the common route. Collective.
   [[nodiscard]] static bool once_per_node(const comm::Communicator& world);
-  /// @param store  materialised; outlives the route. @param arena  of its gradients, placed as said above.
-  /// @param shared_parameters  the values live once per node. Collective.
-  [[nodiscard]] static std::unique_ptr<GradientRoute> make(const comm::Communicator& world,
+  /// How the store of a kind of route is materialised.
+  [[nodiscard]] static nn::GradientFlow flow(Kind kind) {
+    return kind == Kind::common || kind == Kind::passed ? nn::GradientFlow::handed_over
+                                                        : nn::GradientFlow::into_arena;
+  }
+  struct Ranks {
+    comm::Communicator world;
+    comm::Communicator sharers;  ///< the ranks whose values lie in one memory with this one's
+    std::shared_ptr<const comm::Sharding> sharding{};  ///< where gradients are scattered or passed
+  };
+  /// @param store  materialised; outlives the route. @param arena  of its gradients: Placement::shared for
+  /// the common route, else private memory, and for gradients that are passed on at least of the rank's
+  /// parts. Collective.
+  [[nodiscard]] static std::unique_ptr<GradientRoute> make(Kind kind, const Ranks& ranks,
                                                            nn::ParameterStore& store,
-                                                           const comm::SharedArena& arena,
-                                                           bool shared_parameters);
+                                                           const comm::SharedArena& arena);
 
-  /// The end of the route: finish(), my_slice(), sum_of_squares(), publish().
+  /// The end of the route: finish(), my_parts(), sum_of_squares(), publish().
   [[nodiscard]] virtual comm::SummedGradients& sums() = 0;
 
   /// Before the first micro-batch of a step. Local.

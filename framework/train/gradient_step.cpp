@@ -133,7 +133,7 @@ void GradientStep::backward(const ops::Variable& per_image, const std::vector<do
 
 void GradientStep::report(std::uint64_t order, std::size_t& next_slot) {
   const auto slots = model_.store().trainable_slots();
-  while (next_slot < slots.size() && slots[next_slot].parameter->master().node()->first_use() >= order) {
+  while (next_slot < slots.size() && slots[next_slot].parameter->node()->first_use() >= order) {
     model_.route().complete(next_slot++);
   }
   model_.sums().progress();

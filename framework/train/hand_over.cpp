@@ -52,7 +52,7 @@ EarlierModel earlier_model(RunComponents& components, const ModelState& model) {
     places.emplace(slot.name, Place{slot.offset, slot.parameter->shape()});
   }
   return {outline_of(components),
-          [places = std::move(places), values = model.store().values()](const std::string& parameter) {
+          [places = std::move(places), values = model.whole_values()](const std::string& parameter) {
             const Place& place = places.at(parameter);
             return values.slice(place.offset, place.offset + place.shape.numel()).view(place.shape);
           }};
@@ -172,12 +172,12 @@ std::string PlannedHandOver::summary() const {
 void PlannedHandOver::apply(const EarlierModel& from, ModelState& to) const {
   if (continues_training_) return;
   to.write_values([&](int rank, int ranks) {
-    const nn::ParameterStore& store = to.store();
+    nn::ParameterStore& store = to.store();
     for (std::size_t i = static_cast<std::size_t>(rank); i < rules_.size();
          i += static_cast<std::size_t>(ranks)) {
       const TensorRule& rule = rules_[i];
       try {
-        move_tensor(rule, from, store.view(store.values(), store.slot(rule.target)));
+        store.write(store.slot(rule.target), [&](const Tensor& value) { move_tensor(rule, from, value); });
       } catch (const Error& error) {
         throw failure("the tensor '" + rule.target + "' cannot be filled: " + error.summary(),
                       error.remedy());

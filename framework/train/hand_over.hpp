@@ -22,6 +22,7 @@ struct EarlierModel {
 
 [[nodiscard]] ModelOutline outline_of(RunComponents& components);
 /// The weights that `model` holds now, which stay as long as this does; nothing else of `model` does.
+/// Collective (ModelState::whole_values).
 [[nodiscard]] EarlierModel earlier_model(RunComponents& components, const ModelState& model);
 /// The weights in a file. @throws Error when it has none of this kind.
 [[nodiscard]] EarlierModel earlier_model(const checkpoint::Description& description,

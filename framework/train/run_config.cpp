@@ -70,6 +70,8 @@ RunSettings run_settings(const Config& config) {
               .every = config.get<std::int64_t>("keep_checkpoints_every")};
   run.overlap_checkpoints = config.get<bool>("overlap_checkpoints");
   check_retention(run, config);
+  run.shard = {.mode = shard_named(config.get<std::string>("shard")),
+               .bucket_bytes = static_cast<std::size_t>(config.get<double>("shard_bucket") * (1 << 20))};
   run.max_minutes = config.get<double>("max_minutes");
   run.job_end_margin = config.get<double>("job_end_margin");
   run.non_finite = config.get<std::string>("non_finite") == "skip" ? NonFinite::skip : NonFinite::stop;

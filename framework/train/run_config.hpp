@@ -15,6 +15,7 @@
 #include "plugin/run_components.hpp"
 #include "train/adamw.hpp"
 #include "train/learning_rate.hpp"
+#include "train/shard_mode.hpp"
 
 namespace tessera::train {
 
@@ -40,6 +41,7 @@ struct RunSettings {
   std::int64_t checkpoint_every = 0;       ///< steps; 0: at the end of each stage only
   checkpoint::Retention keep;              ///< which checkpoints stay
   bool overlap_checkpoints = true;         ///< write them while training goes on
+  ShardSettings shard;
   double max_minutes = 0;                  ///< stop with a checkpoint and exit code 75 after; 0: no limit
   double job_end_margin = 5;               ///< minutes before the end of a Slurm job to stop; 0: do not
   NonFinite non_finite = NonFinite::stop;  ///< what a NaN or infinite loss or gradient does

@@ -28,6 +28,21 @@ const Schema& run_schema() {
             "Write checkpoints while training goes on. Until the bytes are written, a node keeps a copy of "
             "what its ranks write: together the size of the file. Without it, or where that memory is not "
             "there, training waits.");
+    s.string("shard", "none")
+        .choices({"none", "optimizer", "gradients"})
+        .help(
+            "What the nodes, or ranks that cannot share memory, split between them: nothing; moments, "
+            "running "
+            "average and with bfloat16 the float32 values (ZeRO-1); gradients too (ZeRO-2, FSDP's "
+            "SHARD_GRAD_OP: "
+            "every micro-batch is then summed over the ranks). The losses are the same, and checkpoints "
+            "interchangeable. The ranks of one node have one copy of everything in any case.");
+    s.number("shard_bucket", 25)
+        .range(0.001, 1024)
+        .unit("MiB")
+        .help(
+            "Of float32 gradients that are summed together, with `shard`; larger parameters go by "
+            "themselves.");
     s.number("max_minutes", 0)
         .at_least(0)
         .unit("minutes")

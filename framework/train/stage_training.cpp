@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "io/file.hpp"
 #include "train/data_position.hpp"
 #include "train/stage_checks.hpp"
 
@@ -44,7 +45,7 @@ StageTraining::StageTraining(const RunConfig& config, std::size_t stage, RunComp
       world_(world),
       components_(std::move(components)),
       model_(components_.backbone(), nn::Precision::named(config.run.precision), config.optimizer,
-             settings_.ema_smoothing > 0, config.run.seed, world) {
+             settings_.ema_smoothing > 0, config.run.seed, world, config.run.shard) {
   components_.backbone().set_positions(positions_of(settings_, components_));
 }
 
@@ -88,6 +89,14 @@ void StageTraining::begin(const data::Dataset& dataset, RunRecord& record) {
              " px, of " + std::to_string(dataset.records()) + " in " + std::to_string(dataset.shards()) +
              " shards; " + std::to_string(model_.store().trainable_parameters()) + " parameters" +
              (frozen > 0 ? " and " + std::to_string(frozen) + " frozen ones." : "."));
+  if (const comm::Sharding* sharding = model_.sharding()) {
+    std::string held;
+    for (const auto& [arena, bytes] : model_.held_bytes()) {
+      held += (held.empty() ? "" : ", ") + arena + " " + io::readable_bytes(bytes);
+    }
+    record.say("Sharded over " + std::to_string(sharding->holders().count()) +
+               " memories; the first has, and its first rank of gradients: " + held + ".");
+  }
 }
 
 double StageTraining::exchange(double part, const RunRecord& record) {
@@ -128,11 +137,9 @@ StepReport StageTraining::step(GradientStep& gradient, RunRecord& record) {
     if (averaging && !model_.average_active() && state.stage_step >= settings_.ema_start)
       model_.start_average();
     if (settings_.clip_norm > 0) clip = std::min(1.0, settings_.clip_norm / (norm + 1e-6));
-    model_.optimizer().update({.learning_rate = rate,
-                               .gradient_scale = clip,
-                               .average_smoothing = model_.average_active() ? settings_.ema_smoothing : 1.0},
-                              static_cast<std::int64_t>(gradients.my_slice().begin),
-                              static_cast<std::int64_t>(gradients.my_slice().end));
+    model_.update({.learning_rate = rate,
+                   .gradient_scale = clip,
+                   .average_smoothing = model_.average_active() ? settings_.ema_smoothing : 1.0});
   } else {
     refuse(std::isfinite(loss), record);
   }

@@ -3,8 +3,10 @@
 #include "launch/plan/plan.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <iostream>
+#include <utility>
 
 #include "io/file.hpp"
 #include "launch/command.hpp"
@@ -77,39 +79,79 @@ void print_cost(const Plan& plan) {
   std::cout << "\n";
 }
 
-void print_memory(const Plan& plan, std::size_t model, std::int64_t ranks_per_node, bool several_nodes) {
-  const StateBytes& state = plan.models[model].state;
-  const auto ranks = static_cast<std::uint64_t>(ranks_per_node);
-  std::cout << "Memory of a rank" << of_stages(plan, plan.models[model]) << "\n";
-  TextTable table({false, true});
-  table.add({"values", io::readable_bytes(state.values)});
-  if (state.compute_copy > 0) table.add({"copy for products", io::readable_bytes(state.compute_copy)});
-  table.add({"moments", io::readable_bytes(state.moments)});
-  if (state.average > 0) table.add({"running average", io::readable_bytes(state.average)});
-  table.add({"gradients", io::readable_bytes(state.gradients)});
+constexpr std::array<std::pair<const char*, train::Shard>, 3> shard_modes{
+    {{"none", train::Shard::none},
+     {"optimizer", train::Shard::optimizer},
+     {"gradients", train::Shard::gradients}}};
+
+/// What one memory holds in every mode of [run] shard, and the activations of its ranks.
+void print_held(const Plan& plan, std::size_t model, const train::ShardSettings& shard, MemoryLayout layout) {
+  std::vector<StateBytes> held;
+  std::vector<std::string> head{layout.holders > 1 ? "shard =" : ""};
+  for (const auto& [name, mode] : shard_modes) {
+    if (layout.holders == 1 && !held.empty()) break;  // there is nobody to share with
+    held.push_back(
+        held_by(plan.models[model].state, {.mode = mode, .bucket_bytes = shard.bucket_bytes}, layout));
+    if (layout.holders > 1) head.push_back(name + std::string(mode == shard.mode ? " (set)" : ""));
+  }
+  std::vector<bool> right(held.size() + 1, true);
+  right.front() = false;
+  TextTable table(right);
+  if (layout.holders > 1) table.add(head);
+  const auto row = [&](const std::string& what, const auto& bytes) {
+    std::vector<std::string> cells{what};
+    std::uint64_t sum = 0;
+    for (const StateBytes& state : held) {
+      sum += bytes(state);
+      cells.push_back(io::readable_bytes(bytes(state)));
+    }
+    if (sum > 0) table.add(cells);
+  };
+  row("values", [](const StateBytes& state) { return state.values; });
+  row("copy for products", [](const StateBytes& state) { return state.compute_copy; });
+  row("moments", [](const StateBytes& state) { return state.moments; });
+  row("running average", [](const StateBytes& state) { return state.average; });
+  row("gradients", [](const StateBytes& state) { return state.gradients; });
+  row("gradients on their way", [](const StateBytes& state) { return state.travelling; });
   std::uint64_t most = 0;
+  const auto ranks = static_cast<std::uint64_t>(layout.ranks);
   for (const StagePlan& stage : plan.stages) {
     if (stage.model != model) continue;
-    most = std::max(most, stage.activation_bytes);
-    table.add(
-        {"activations, " + stage.settings->name + ", " + std::to_string(stage.micro_batch) + " pictures",
-         io::readable_bytes(stage.activation_bytes)});
+    const std::uint64_t bytes = ranks * stage.activation_bytes;
+    most = std::max(most, bytes);
+    row("activations, " + stage.settings->name + ", " + (ranks > 1 ? std::to_string(ranks) + " x " : "") +
+            std::to_string(stage.micro_batch) + " pictures",
+        [&](const StateBytes&) { return bytes; });
   }
-  table.add({"in all, largest stage", io::readable_bytes(state.common() + state.gradients + most)});
-  std::cout << table.text() << "  "
-            << folded("On CPUs the ranks of a node keep values, moments and average once in shared memory" +
-                          std::string(several_nodes ? "" : ", and gradients too") + ": " +
-                          std::to_string(ranks_per_node) +
-                          (ranks_per_node == 1 ? " rank then takes " : " ranks then take ") +
-                          io::readable_bytes(state.common() + (several_nodes ? ranks : 1) * state.gradients +
-                                             ranks * most) +
-                          " in all. Activations are the peak of a forward and backward pass on shapes; the "
-                          "workspace of vendor libraries is not in it.",
-                      100, 2)
-            << "\n\n";
+  row("in all, largest stage", [&](const StateBytes& state) { return state.all() + most; });
+  std::cout << table.text();
 }
 
-void print_price(const Plan& plan, const NodeType& node, std::int64_t nodes, bool dense) {
+void print_memory(const Plan& plan, std::size_t model, const train::ShardSettings& shard, std::int64_t nodes,
+                  std::int64_t ranks_per_node) {
+  const std::string of = of_stages(plan, plan.models[model]);
+  const std::int64_t ranks = nodes * ranks_per_node;
+  std::cout << "Memory of a rank that shares none, of " << ranks << (ranks == 1 ? " rank" : " ranks") << of
+            << "\n";
+  print_held(plan, model, shard, {.holders = ranks});
+  if (ranks_per_node > 1) {
+    std::cout << "\nMemory of a node whose " << ranks_per_node << " ranks share it, of " << nodes
+              << (nodes == 1 ? " node" : " nodes") << of << "\n";
+    print_held(plan, model, shard, {.holders = nodes, .ranks = ranks_per_node});
+  }
+  std::cout
+      << "  "
+      << folded(
+             "On CPUs the ranks of a node share memory: values, moments and average are there once, and "
+             "on one node gradients too. Between nodes, [run] shard says what is split. Activations are "
+             "the peak of a forward and backward pass on shapes; the workspace of vendor libraries is "
+             "not in it.",
+             100, 2)
+      << "\n\n";
+}
+
+void print_price(const Plan& plan, const train::RunConfig& config, const NodeType& node, std::int64_t nodes,
+                 bool dense) {
   const double rate = static_cast<double>(nodes) * node.gpus * node.peak_tflops * 1e12 * node.utilisation;
   const double price = static_cast<double>(nodes) * node.dollars_per_hour;
   std::cout << "Time and price on " << nodes << " x " << node.name << " (" << node.gpus << " GPUs of "
@@ -128,13 +170,16 @@ void print_price(const Plan& plan, const NodeType& node, std::int64_t nodes, boo
   }
   table.add({"all", "", duration(total), grouped(static_cast<std::int64_t>(total / 3600 * price + 0.5))});
   std::cout << table.text();
-  const auto need = static_cast<double>(plan.most_bytes());
+  const auto need = static_cast<double>(plan.most_bytes(config.run.shard, nodes * node.gpus));
   if (node.memory_gb > 0 && need > node.memory_gb * 1e9) {
     std::cout << "  "
               << folded("A rank needs " + io::readable_bytes(static_cast<std::uint64_t>(need)) +
                             ", a GPU has " + short_number(node.memory_gb) +
-                            " GB: lower micro_batch of the largest stage or set "
-                            "model.backbone.recompute = true.",
+                            " GB: lower micro_batch of the largest stage, set "
+                            "model.backbone.recompute = true" +
+                            (config.run.shard.mode == train::Shard::gradients || nodes * node.gpus == 1
+                                 ? "."
+                                 : ", or [run] shard = \"gradients\"."),
                         100, 2)
               << "\n";
   }
@@ -162,8 +207,8 @@ ExitCode run(const Arguments& arguments) {
   for (const ModelPlan& model : plan.models) print_parameters(plan, model);
   print_cost(plan);
   for (std::size_t model = 0; model < plan.models.size(); ++model)
-    print_memory(plan, model, node.gpus, nodes > 1);
-  print_price(plan, node, nodes, arguments.has("--dense-dispatch"));
+    print_memory(plan, model, config.run.shard, nodes, node.gpus);
+  print_price(plan, config, node, nodes, arguments.has("--dense-dispatch"));
   if (config.run.precision != "bfloat16" && !arguments.has("--peak")) {
     std::cout << "  The peak is that of bfloat16, the run computes in " << config.run.precision
               << ": give its peak with --peak.\n";

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "comm/passed_gradients.hpp"
 #include "compute/cost.hpp"
 #include "nn/parameter_store.hpp"
 #include "ops/graph.hpp"
@@ -157,17 +158,46 @@ StateBytes plan_state(const nn::ParameterStore& store) {
   state.values = elements * size_of(precision.parameter);
   state.gradients = static_cast<std::uint64_t>(store.trainable_elements()) * size_of(precision.parameter);
   state.moments = 2 * state.gradients;
+  for (const nn::ParameterSlot& slot : store.slots()) {
+    if (slot.parameter->options().exact) {
+      state.exact_values += static_cast<std::uint64_t>(slot.count) * size_of(precision.parameter);
+    }
+    if (!slot.trainable) continue;
+    state.largest_gradient = std::max(state.largest_gradient,
+                                      static_cast<std::uint64_t>(slot.count) * size_of(precision.parameter));
+  }
   if (precision.compute != precision.parameter) state.compute_copy = elements * size_of(precision.compute);
   return state;
 }
 
 }  // namespace
 
-std::uint64_t Plan::most_bytes() const {
+StateBytes held_by(const StateBytes& whole, const train::ShardSettings& shard, const MemoryLayout& layout) {
+  const auto holders = static_cast<std::uint64_t>(layout.holders);
+  const auto ranks = static_cast<std::uint64_t>(layout.ranks);
+  const auto share = [&](std::uint64_t bytes) { return (bytes + holders - 1) / holders; };
+  StateBytes held = whole;
+  if (holders == 1) return held;  // one rank, or gradients once for the node
+  held.gradients = ranks * whole.gradients;
+  if (shard.mode == train::Shard::none) return held;
+  held.moments = share(whole.moments);
+  held.average = share(whole.average);
+  if (whole.compute_copy > 0) held.values = whole.exact_values + share(whole.values - whole.exact_values);
+  std::uint64_t travelling = 2 * comm::BucketScatter::default_exchange_bytes;
+  if (shard.mode == train::Shard::gradients) {
+    held.gradients = share(whole.gradients);
+    travelling += comm::PassedGradients::default_queue_bytes +
+                  std::max<std::uint64_t>(shard.bucket_bytes, whole.largest_gradient);
+  }
+  held.travelling = ranks * std::min(travelling, whole.gradients);
+  return held;
+}
+
+std::uint64_t Plan::most_bytes(const train::ShardSettings& shard, std::int64_t ranks) const {
   std::uint64_t most = 0;
   for (const StagePlan& stage : stages) {
-    const StateBytes& state = models[stage.model].state;
-    most = std::max(most, state.common() + state.gradients + stage.activation_bytes);
+    const StateBytes state = held_by(models[stage.model].state, shard, {.holders = ranks});
+    most = std::max(most, state.all() + stage.activation_bytes);
   }
   return most;
 }

@@ -55,13 +55,28 @@ struct StagePlan {
 /// Bytes that do not depend on the batch.
 struct StateBytes {
   std::uint64_t values = 0;
+  std::uint64_t exact_values = 0;  ///< of the values: read in their own type, beside the copy
   std::uint64_t compute_copy = 0;  ///< of the values, in the type of products; 0 when that is the same
   std::uint64_t gradients = 0;
+  std::uint64_t largest_gradient = 0;  ///< of one parameter
   std::uint64_t moments = 0;
   std::uint64_t average = 0;  ///< 0 when no stage of the model keeps one
+  /// Of gradients on their way to other ranks: of one rank, at most.
+  std::uint64_t travelling = 0;
   /// What the ranks of a node can have in common.
   [[nodiscard]] std::uint64_t common() const { return values + compute_copy + moments + average; }
+  [[nodiscard]] std::uint64_t all() const { return common() + gradients + travelling; }
 };
+
+/// Who shares memory on a job of holders x ranks: one node's ranks, or nobody (ranks = 1).
+struct MemoryLayout {
+  std::int64_t holders = 1;
+  std::int64_t ranks = 1;  ///< of each
+};
+/// What one holder has of a model's state (that of a rank that shares nothing), all its ranks together; parts
+/// of buckets are taken for even. @param shard  of the run
+[[nodiscard]] StateBytes held_by(const StateBytes& whole, const train::ShardSettings& shard,
+                                 const MemoryLayout& layout);
 
 /// The model of one stage, or of several in turn.
 struct ModelPlan {
@@ -74,8 +89,8 @@ struct Plan {
   std::vector<ModelPlan> models;
   std::vector<StagePlan> stages;
 
-  /// Bytes of a rank that shares nothing, in the stage that needs most.
-  [[nodiscard]] std::uint64_t most_bytes() const;
+  /// Bytes of one of `ranks` ranks that share no memory, in the stage that needs most.
+  [[nodiscard]] std::uint64_t most_bytes(const train::ShardSettings& shard, std::int64_t ranks) const;
 };
 
 /// @param config  outlives the plan.

@@ -18,7 +18,7 @@ class VectorMap : public nn::Module {
   VectorMap(std::int64_t condition_width, std::int64_t vectors, std::int64_t width)
       : vectors_(vectors),
         width_(width),
-        map_(condition_width, vectors * width, true, nn::Initializer::constant(0)) {
+        map_(condition_width, vectors * width, true, nn::Initializer::constant(0), {.exact = true}) {
     add_child("adaLN_modulation.1", map_);
   }
   ops::Variable forward(const ops::Variable& activated) const {

@@ -22,7 +22,8 @@ constexpr std::int64_t final_rows = 2;
 class SharedMap : public nn::Module {
  public:
   SharedMap(std::int64_t condition_width, std::int64_t width)
-      : width_(width), map_(condition_width, block_rows * width, true, nn::Initializer::normal(0.02)) {
+      : width_(width),
+        map_(condition_width, block_rows * width, true, nn::Initializer::normal(0.02), {.exact = true}) {
     add_child("t_block.1", map_);
   }
   ops::Variable forward(const ops::Variable& condition) const {
@@ -39,7 +40,8 @@ class Table : public nn::Module {
  public:
   Table(std::int64_t rows, std::int64_t width)
       : table_(declare("scale_shift_table", {rows, width},
-                       nn::Initializer::normal(1.0 / std::sqrt(static_cast<double>(width))))) {}
+                       nn::Initializer::normal(1.0 / std::sqrt(static_cast<double>(width))),
+                       {.exact = true})) {}
   ops::Variable forward(const ops::Variable& vectors) const {
     return ops::add_table(vectors, table_.master());
   }

@@ -48,7 +48,7 @@ class Projection : public CaptionConditioner {
       : projection_(spec.caption_width, spec.width),
         null_(declare("y_embedder.y_embedding", {spec.caption_length, spec.caption_width},
                       nn::Initializer::normal(1.0 / std::sqrt(static_cast<double>(spec.caption_width))),
-                      {.trainable = false})) {
+                      {.trainable = false, .exact = true})) {
     add_child("y_embedder.y_proj", projection_);
   }
 

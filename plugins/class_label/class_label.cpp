@@ -17,7 +17,7 @@ class ClassLabel : public AuxiliaryConditioner {
       : classes_(config.get<std::int64_t>("classes")),
         names_(config.get<std::vector<std::string>>("names")),
         table_(declare("y_embedder.embedding_table.weight", {classes_ + 1, spec.width},
-                       nn::Initializer::normal(0.02))) {
+                       nn::Initializer::normal(0.02), {.exact = true})) {
     const auto named = static_cast<std::int64_t>(names_.size());
     if (named != 0 && named != classes_) {
       throw Error(std::to_string(named) + " names do not fit " + std::to_string(classes_) + " classes",

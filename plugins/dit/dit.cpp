@@ -64,7 +64,7 @@ BlockSpec last_block(const StackSpec& plan) {
 
 FinalLayer::FinalLayer(const BlockSpec& block, std::int64_t values, Modulation& modulation)
     : norm_(block.width, block.norm_gain, block.norm_eps),
-      linear_(block.width, values, true, nn::Initializer::constant(0)) {
+      linear_(block.width, values, true, nn::Initializer::constant(0), {.exact = true}) {
   if (nn::Module* parameters = modulation.final_parameters()) add_child("", *parameters);
   add_child("norm_final", norm_);
   add_child("linear", linear_);

@@ -55,7 +55,7 @@ class ExpertChoice : public FeedForward {
   ExpertChoice(const Config& config, const Spec& spec)
       : experts_(config.get<std::int64_t>("experts")),
         capacity_(config.get<double>("capacity")),
-        gate_(spec.width, experts_, false, spec.input),
+        gate_(spec.width, experts_, false, spec.input, {.exact = true}),
         matrices_(config, spec) {
     // In the order of the forward pass: the large gradients of the matrices need not wait for the gate's.
     add_child("gate", gate_);

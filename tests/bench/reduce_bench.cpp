@@ -1,5 +1,7 @@
 // Times one summation of a gradient arena over the ranks, per strategy, against a memcpy of the same bytes by
-// the same ranks at the same time. Run under mpirun with no more ranks than free cores:
+// the same ranks at the same time; of sharded training (every rank with a memory of its own) also the gather
+// of the values, float32 or their bfloat16 copy, that follows the update. `held_*` are the MiB of gradients
+// that a rank keeps. Run under mpirun with no more ranks than free cores:
 //
 //   mpirun -n 2 reduce_bench [MEBIBYTES...]
 //
@@ -12,13 +14,18 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "comm/bucket_gather.hpp"
 #include "comm/common_gradients.hpp"
 #include "comm/environment.hpp"
 #include "comm/gradient_reducer.hpp"
 #include "comm/job.hpp"
+#include "comm/passed_gradients.hpp"
+#include "comm/scattered_gradients.hpp"
+#include "comm/sharding.hpp"
 #include "compute/runtime.hpp"
 #include "tensor/allocator.hpp"
 
@@ -71,6 +78,32 @@ std::string measure(const Communicator& world, std::size_t mebibytes) {
     std::fill(gradient, gradient + n, static_cast<float>(n % 7));
   };
 
+  // Sharded: what travels between ranks is the same as between nodes of one rank.
+  std::vector<std::size_t> starts;
+  for (const comm::Slice p : parameters) starts.push_back(p.begin);
+  const Communicator alone = world.alone();
+  const auto sharding =
+      std::make_shared<const comm::Sharding>(comm::Holders::of(world, alone), world.rank(), starts, count,
+                                             count, comm::Sharding::default_bucket_bytes / sizeof(float));
+  comm::ScatteredGradients scattered(world, alone, *own, DType::f32, sharding);
+  std::vector<comm::Slice> held = sharding->my_parts();
+  for (comm::Slice& part : held) part = {part.begin * sizeof(float), part.end * sizeof(float)};
+  const SharedArena share(world, bytes, Placement::private_memory, held);
+  comm::PassedGradients passed(world, alone, share, DType::f32, sharding, parameters);
+  comm::BucketGather gather(world, alone, sharding);
+  const Tensor copy = Tensor::zeros({static_cast<std::int64_t>(count)}, DType::bf16);
+  const Tensor values =
+      Tensor::wrap(own->data(), {static_cast<std::int64_t>(count)}, DType::f32, own->owner());
+  best["held_buckets"] = best["held_scattered"] = static_cast<double>(own->held_bytes()) / (1 << 20);
+  best["held_passed"] = static_cast<double>(share.held_bytes()) / (1 << 20);
+  const auto gathered = [&](const Tensor& arena) {
+    for (std::size_t bucket = 0; bucket < sharding->buckets().size(); ++bucket) {
+      gather.start(bucket, {{arena, sharding->buckets()[bucket]}});
+      gather.progress();
+    }
+    gather.wait();
+  };
+
   for (int repetition = 0; repetition < 7; ++repetition) {
     note("memcpy", milliseconds(world, [&] { std::memcpy(own->data(), other.data(), bytes); }));
     note("write", milliseconds(world, [&] {
@@ -98,6 +131,28 @@ std::string measure(const Communicator& world, std::size_t mebibytes) {
            common.finish();
            common.publish();
          }));
+    note("write_and_sum_scattered", milliseconds(world, [&] {
+           for (const comm::Slice p : parameters) {
+             write(reinterpret_cast<float*>(own->data()) + p.begin, p.size());
+             scattered.ready_up_to(p.end);
+             scattered.progress();
+           }
+           scattered.finish();
+           scattered.publish();
+         }));
+    note("write_and_sum_passed", milliseconds(world, [&] {
+           for (std::size_t i = 0; i < parameters.size(); ++i) {
+             const Tensor gradient =
+                 Tensor::empty({static_cast<std::int64_t>(parameters[i].size())}, DType::f32);
+             write(gradient.data<float>(), parameters[i].size());
+             passed.contribute(i, gradient);
+             passed.progress();
+           }
+           passed.finish();
+           passed.publish();
+         }));
+    note("gather_float32", milliseconds(world, [&] { gathered(values); }));
+    note("gather_bfloat16", milliseconds(world, [&] { gathered(copy); }));
     double norm = 0.0;
     note("sum_of_squares_buckets", milliseconds(world, [&] { norm += reducer.sum_of_squares(); }));
     note("sum_of_squares_common", milliseconds(world, [&] { norm += common.sum_of_squares(); }));
@@ -106,7 +161,8 @@ std::string measure(const Communicator& world, std::size_t mebibytes) {
   std::string json = "    {\"mebibytes\": " + std::to_string(mebibytes);
   for (const auto& [name, ms] : best) {
     char number[64];
-    std::snprintf(number, sizeof(number), ", \"%s_ms\": %.3f", name.c_str(), ms);
+    const char* unit = name.starts_with("held_") ? "mib" : "ms";
+    std::snprintf(number, sizeof(number), ", \"%s_%s\": %.3f", name.c_str(), unit, ms);
     json += number;
   }
   return json + "}";

@@ -100,7 +100,7 @@ TYPED_TEST(CommonGradientsOf, AreTheSumInRoundAndRankOrderToTheLastBitWhateverTh
       for (const T v : expected) squares += static_cast<long double>(v) * v;
       EXPECT_NEAR(gradients.sum_of_squares(), static_cast<double>(squares),
                   1e-9 * static_cast<double>(squares));
-      EXPECT_EQ(gradients.my_slice(), slice_of(elements, world().rank(), world().size(), 16));
+      EXPECT_EQ(gradients.my_parts().front(), slice_of(elements, world().rank(), world().size(), 16));
       gradients.publish();
     }
     world().barrier();

@@ -73,7 +73,7 @@ std::vector<T> train(Placement parameter_memory, std::size_t count, bool dawdle)
     reducer.finish();
 
     const std::vector<T> sum = expected_sum<T>(count, step);
-    const Slice slice = reducer.my_slice();
+    const Slice slice = reducer.my_parts().front();
     std::size_t wrong = 0;
     for (std::size_t i = slice.begin; i < slice.end; ++i) {
       const bool exact = world().size() <= 2;
@@ -123,7 +123,7 @@ TEST(GradientReducer, PiecesAreCutFromBucketsLargerThanOne) {
   reducer.bucket_ready(0);
   reducer.finish();
   std::size_t wrong = 0;
-  const Slice slice = reducer.my_slice();
+  const Slice slice = reducer.my_parts().front();
   for (std::size_t i = slice.begin; i < slice.end; ++i) {
     wrong += g[i] != static_cast<float>(i % 97) * static_cast<float>(world().size());
   }

@@ -26,16 +26,17 @@ inline bool to_be_frozen(const std::string& name) {
 /// The toy model of toy_run.hpp with the steps of its first stage.
 class Training {
  public:
-  Training(const comm::Communicator& world, const std::string& data, bool freeze_some, std::uint64_t seed = 5)
+  Training(const comm::Communicator& world, const std::string& data, bool freeze_some, std::uint64_t seed = 5,
+           const std::string& precision = "float32", const train::ShardSettings& shard = {})
       : world_(world),
-        config_(train::RunConfig::resolve(toy_configuration(data, "float32"))),
+        config_(train::RunConfig::resolve(toy_configuration(data, precision))),
         components_(registry(), config_.stage_tree(0)),
         dataset_(std::make_shared<const data::Dataset>(config_.data.path, expectation())) {
     for (const nn::NamedParameter& named : components_.backbone().parameters()) {
       if (freeze_some && to_be_frozen(named.name)) named.parameter->set_trainable(false);
     }
-    model_ = std::make_unique<train::ModelState>(components_.backbone(), nn::Precision::named("float32"),
-                                                 config_.optimizer, true, seed, world);
+    model_ = std::make_unique<train::ModelState>(components_.backbone(), nn::Precision::named(precision),
+                                                 config_.optimizer, true, seed, world, shard);
     randomise(seed);
   }
 
@@ -60,9 +61,7 @@ class Training {
       if (watch) watch();
       norm = std::sqrt(model_->sums().sum_of_squares());
       if (step == 0) model_->start_average();
-      const comm::Slice mine = model_->sums().my_slice();
-      model_->optimizer().update({.learning_rate = 1e-2, .average_smoothing = 0.5},
-                                 static_cast<std::int64_t>(mine.begin), static_cast<std::int64_t>(mine.end));
+      model_->update({.learning_rate = 1e-2, .average_smoothing = 0.5});
       model_->sums().publish();
     }
     return norm;
@@ -72,8 +71,9 @@ class Training {
   [[nodiscard]] std::map<std::string, std::vector<float>> gradients() {
     std::vector<float> all(static_cast<std::size_t>(store().trainable_elements()), 0.0F);
     (void)steps(0, 1, [&] {
-      const comm::Slice mine = model_->sums().my_slice();
-      std::copy_n(store().gradients().data<float>() + mine.begin, mine.size(), all.data() + mine.begin);
+      for (const comm::Slice mine : model_->sums().my_parts()) {
+        std::copy_n(store().gradients().data<float>() + mine.begin, mine.size(), all.data() + mine.begin);
+      }
     });
     world_.all_reduce(std::span(all));  // every element comes from one rank
     std::map<std::string, std::vector<float>> result;
@@ -86,19 +86,20 @@ class Training {
 
   void save(const std::string& file) {
     checkpoint::RunState state;
-    state.precision = "float32";
+    state.precision = config_.run.precision;
     state.optimizer_updates = model_->optimizer().updates();
     state.average_active = model_->average_active();
     checkpoint::save(file, state, store(), model_->arenas(), world_);
     world_.barrier();
   }
 
-  /// The bytes of every parameter, by name.
+  /// The bytes of every parameter, by name. Collective.
   [[nodiscard]] std::map<std::string, std::string> values(bool frozen) {
     std::map<std::string, std::string> result;
+    const Tensor whole = model_->whole_values();
     for (const nn::ParameterSlot& slot : store().slots()) {
       if (slot.trainable == frozen) continue;
-      const Tensor value = store().view(store().values(), slot);
+      const Tensor value = store().view(whole, slot);
       result[slot.name] = {static_cast<const char*>(value.raw()), value.bytes()};
     }
     return result;
@@ -113,7 +114,7 @@ class Training {
       fill_normal(stream, hash_text(slot.name), 0, values.data(), values.size());
       for (float& value : values) value *= 0.15F;
       // Ranks that share the memory write the same.
-      store().view(store().values(), slot).copy_from_host(values.data());
+      store().write(slot, [&](const Tensor& value) { value.copy_from_host(values.data()); });
     }
     world_.barrier();
   }

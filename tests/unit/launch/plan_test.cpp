@@ -197,6 +197,50 @@ TEST(Plan, memory_follows_the_precision_and_the_batch) {
   EXPECT_EQ(make_plan(registry(), config, 1024).stages[0].micro_batch, 2);
 }
 
+// By hand from the ZeRO paper's section 3: of K parameters trained in mixed precision, of W memories.
+TEST(Plan, sharding_divides_what_it_says) {
+  const Plan plan = make_plan(registry(), configuration("microdit/tiny-2.toml"), 8);
+  const StateBytes whole = plan.models[0].state;
+  const double parameters = 200692752;
+  const auto of = [&](train::Shard mode, MemoryLayout layout) {
+    return held_by(whole, {.mode = mode}, layout);
+  };
+  const auto expect = [&](std::uint64_t bytes, double per_parameter) {
+    EXPECT_NEAR(static_cast<double>(bytes), per_parameter * parameters, 1e5);
+  };
+  EXPECT_EQ(of(train::Shard::none, {.holders = 8}).all(), whole.all());
+  // Products read the copy; biases, gains and the conditioning's matrices are read in float32 as well.
+  const auto exact = static_cast<double>(whole.exact_values) / parameters;
+  EXPECT_GT(exact, 0.1);
+  EXPECT_LT(exact, 2);
+  const StateBytes first = of(train::Shard::optimizer, {.holders = 8});
+  expect(first.values, exact + (4 - exact) / 8);
+  expect(first.compute_copy, 2);
+  expect(first.moments, 8.0 / 8);
+  expect(first.average, 4.0 / 8);
+  expect(first.gradients, 4);
+  const StateBytes second = of(train::Shard::gradients, {.holders = 8});
+  expect(second.gradients, 4.0 / 8);
+  EXPECT_EQ(second.common(), first.common());
+  EXPECT_LT(second.all(), first.all());
+  // Two nodes of four ranks: a node has its share once, every rank of it gradients.
+  const StateBytes node = of(train::Shard::optimizer, {.holders = 2, .ranks = 4});
+  expect(node.moments, 8.0 / 2);
+  expect(node.gradients, 4 * 4);
+  expect(of(train::Shard::gradients, {.holders = 2, .ranks = 4}).gradients, 4.0 / 2);
+  // On one node everything is there once in any mode.
+  for (const train::Shard mode : {train::Shard::none, train::Shard::gradients}) {
+    EXPECT_EQ(of(mode, {.holders = 1, .ranks = 8}).all(), whole.all());
+  }
+  EXPECT_LT(plan.most_bytes({.mode = train::Shard::gradients}, 8), plan.most_bytes({}, 8));
+
+  // In float32 every operation reads the values.
+  train::RunConfig config = configuration("microdit/tiny-2.toml");
+  config.run.precision = "float32";
+  const StateBytes exactly = make_plan(registry(), config, 8).models[0].state;
+  EXPECT_EQ(held_by(exactly, {.mode = train::Shard::gradients}, {.holders = 8}).values, exactly.values);
+}
+
 TEST(Plan, activations_are_what_a_real_step_takes) {
   train::RunConfig config =
       train::RunConfig::resolve(ConfigTree::parse(generate::small_configuration(), "small.toml"));

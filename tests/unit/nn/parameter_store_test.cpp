@@ -99,6 +99,71 @@ TEST(ParameterStore, ParametersAreViewsAndGapsAreZero) {
   EXPECT_EQ(store.view(store.gradients(), store.slot("last.weight")).raw(), store.gradients().raw());
 }
 
+// Where values are split between ranks, a rank reads the copy in the compute type, or what was declared
+// exact.
+TEST(ParameterStore, HoldsThePartsOfTheValuesThatItIsTold) {
+  Model model, whole_model;
+  ParameterStore whole(whole_model), part(model);
+  whole.materialise(Precision::named("bfloat16"));
+  const ParameterSlot& split = part.slot("last.weight");
+  ASSERT_FALSE(split.parameter->options().exact);
+  std::vector<ElementRange> held;
+  for (const ParameterSlot& slot : part.slots()) {
+    const bool all = slot.parameter->options().exact;
+    if (all || &slot == &split)
+      held.push_back({slot.offset, slot.offset + (all ? slot.count : slot.count / 2)});
+  }
+  ASSERT_GT(held.size(), 1U);
+  part.hold_values(held);
+  // Memory that says where it was written.
+  constexpr float untouched = -77;
+  part.materialise(Precision::named("bfloat16"), [&](const std::string&, std::int64_t elements, DType type) {
+    const Tensor arena = Tensor::zeros({elements}, type);
+    if (type == DType::f32) {
+      arena.copy_from_host(std::vector<float>(static_cast<std::size_t>(elements), untouched).data());
+    }
+    return arena;
+  });
+  whole.initialize(3);
+  part.initialize(3);
+  const auto compare = [&] {
+    EXPECT_EQ(test::to_doubles(part.compute_copy()), test::to_doubles(whole.compute_copy()));
+    const std::vector<float> expected = whole.values().to_host<float>(),
+                             found = part.values().to_host<float>();
+    std::size_t at = 0;
+    for (const ElementRange& range : held) {
+      for (; at < static_cast<std::size_t>(range.begin); ++at) ASSERT_EQ(found[at], untouched) << at;
+      for (; at < static_cast<std::size_t>(range.end); ++at) ASSERT_EQ(found[at], expected[at]) << at;
+    }
+    for (; at < found.size(); ++at) ASSERT_EQ(found[at], untouched) << at;
+  };
+  compare();
+  const std::vector<float> numbers(static_cast<std::size_t>(split.count), 1.5F);
+  for (ParameterStore* store : {&whole, &part}) {
+    store->write(store->slot("last.weight"),
+                 [&](const Tensor& value) { value.copy_from_host(numbers.data()); });
+  }
+  compare();
+  part.values().slice(split.offset, split.offset + 1).fill_zero();
+  whole.values().slice(split.offset, split.offset + 1).fill_zero();
+  for (ParameterStore* store : {&whole, &part}) store->refresh_compute_copy(0, split.offset + split.count);
+  compare();
+
+  for (const ParameterSlot& slot : part.slots()) {
+    if (slot.parameter->options().exact) {
+      EXPECT_EQ(test::to_doubles(slot.parameter->master().value()),
+                test::to_doubles(whole.slot(slot.name).parameter->master().value()));
+    } else {
+      EXPECT_THROW((void)slot.parameter->master(), Error) << slot.name;
+      EXPECT_NE(slot.parameter->node(), nullptr);
+    }
+  }
+  Model other;
+  ParameterStore needs_all(other);
+  needs_all.hold_values(held);
+  EXPECT_THROW(needs_all.materialise(Precision::named("float32")), Error);
+}
+
 TEST(ParameterStore, GradientsArriveInTheArena) {
   for (const char* precision : {"float32", "bfloat16", "float64"}) {
     SCOPED_TRACE(precision);
