@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/activity.hpp"
 #include "comm/mpi_support.hpp"
 
 namespace tessera::comm {
@@ -123,6 +124,7 @@ bool PendingReduction::test() {
 
 void PendingReduction::wait() {
   if (!state_) return;
+  const Doing doing("all-reduce", Doing::Kind::wait);
   check(MPI_Waitall(static_cast<int>(state_->requests.size()), state_->requests.data(), MPI_STATUSES_IGNORE),
         "MPI_Waitall");
   state_.reset();
@@ -164,6 +166,7 @@ int Communicator::node_rank() const { return state_->node_rank; }
 int Communicator::node_size() const { return state_->node_size; }
 
 void Communicator::barrier() const {
+  const Doing doing("barrier", Doing::Kind::wait);
   // MPI promises nothing about memory that it does not manage; the fences make the order explicit.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   check(MPI_Barrier(state_->world), "MPI_Barrier");
@@ -171,6 +174,7 @@ void Communicator::barrier() const {
 }
 
 void Communicator::broadcast(std::span<std::byte> bytes, int root) const {
+  const Doing doing("broadcast", Doing::Kind::wait);
   for_each_piece(bytes.size(), 1, [&](std::size_t begin, int count) {
     check(MPI_Bcast(bytes.data() + begin, count, MPI_BYTE, root, state_->world), "MPI_Bcast");
   });
@@ -179,6 +183,7 @@ void Communicator::broadcast(std::span<std::byte> bytes, int root) const {
 template <class T>
 void Communicator::all_reduce(std::span<T> values, Reduction reduction) const {
   if (state_->size == 1) return;
+  const Doing doing("all-reduce", Doing::Kind::wait);
   for_each_piece(values.size(), sizeof(T), [&](std::size_t begin, int count) {
     check(MPI_Allreduce(MPI_IN_PLACE, values.data() + begin, count, mpi_type<T>(), mpi_op(reduction),
                         state_->world),
@@ -201,6 +206,7 @@ PendingReduction Communicator::start_all_reduce_sum(std::span<T> values) const {
 }
 
 std::vector<std::string> Communicator::gather(const std::string& text) const {
+  const Doing doing("gather", Doing::Kind::wait);
   const auto ranks = static_cast<std::size_t>(state_->size);
   const int length = static_cast<int>(text.size());
   std::vector<int> lengths(ranks);
@@ -223,6 +229,7 @@ std::vector<std::string> Communicator::gather(const std::string& text) const {
 }
 
 double Communicator::ordered_sum(double value) const {
+  const Doing doing("gather", Doing::Kind::wait);
   std::vector<double> values(static_cast<std::size_t>(state_->size));
   check(MPI_Allgather(&value, 1, MPI_DOUBLE, values.data(), 1, MPI_DOUBLE, state_->world), "MPI_Allgather");
   double sum = 0.0;
