@@ -21,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/fault_counters.hpp"
 #include "comm/communicator.hpp"
 #include "nn/parameter_store.hpp"
 
@@ -45,6 +46,7 @@ struct RunState {
   bool average_active = false;         ///< the running average has started
   double loss_sum = 0;                 ///< since the last line of metrics
   std::int64_t loss_steps = 0;
+  FaultCounters faults;
 };
 
 /// What the parameters of an adapter were trained on.

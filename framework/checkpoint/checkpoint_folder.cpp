@@ -63,6 +63,15 @@ std::optional<Found> newest_intact(const fs::path& folder) {
               "Restore one from a copy, or remove them all to start the run from the beginning.");
 }
 
+void remove_after(const fs::path& folder, std::int64_t global_step) {
+  for (const fs::path& file : list(folder)) {
+    if (step_of(file) <= global_step) continue;
+    std::error_code failure;
+    fs::remove(file, failure);
+    if (failure) throw io::system_error(file.string(), "delete it", failure.value());
+  }
+}
+
 fs::path save_and_rotate(const fs::path& folder, std::int64_t keep, const RunState& state,
                          const nn::ParameterStore& store, const std::vector<NamedArena>& arenas,
                          const comm::Communicator& world) {
@@ -70,11 +79,12 @@ fs::path save_and_rotate(const fs::path& folder, std::int64_t keep, const RunSta
   save(file, state, store, arenas, world);
   if (world.rank() != 0) return file;
   // Failing to delete is no reason to stop a run. A file of a later step is a damaged one that the run fell
-  // back from: it does not count as kept.
+  // back from: it does not count as kept. The regular one is where a roll-back goes.
   std::error_code ignored;
   std::int64_t kept = 0;
   for (const fs::path& old : list(folder)) {
     if (step_of(old) > state.global_step || kept++ < std::max<std::int64_t>(1, keep)) continue;
+    if (step_of(old) == state.faults.regular_step) continue;
     fs::remove(old, ignored);
   }
   for (const auto& entry : fs::directory_iterator(folder, ignored)) {

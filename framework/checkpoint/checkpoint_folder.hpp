@@ -26,8 +26,12 @@ struct Found {
 /// @throws Error when it holds some, all damaged.
 [[nodiscard]] std::optional<Found> newest_intact(const std::filesystem::path& folder);
 
-/// save() under file_name(state.global_step), then deletes all but the newest `keep`, and what an interrupted
-/// save left. Collective. @return the file.
+/// Deletes the checkpoints of later steps than this one. Any failure to do so is an Error: a later --resume
+/// would take them.
+void remove_after(const std::filesystem::path& folder, std::int64_t global_step);
+
+/// save() under file_name(state.global_step), then deletes all but the newest `keep` and the last regular one
+/// (FaultCounters), and what an interrupted save left. Collective. @return the file.
 std::filesystem::path save_and_rotate(const std::filesystem::path& folder, std::int64_t keep,
                                       const RunState& state, const nn::ParameterStore& store,
                                       const std::vector<NamedArena>& arenas, const comm::Communicator& world);

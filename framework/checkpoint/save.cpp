@@ -40,6 +40,7 @@ void write_state(io::Hdf5File& file, const RunState& state, const std::optional<
   file.set_attribute("/", "average_active", std::int64_t{state.average_active ? 1 : 0});
   file.set_attribute("/", "loss_sum", state.loss_sum);
   file.set_attribute("/", "loss_steps", state.loss_steps);
+  write_counters(file, state.faults);
 }
 
 /// Makes the file with everything but the tensors' bytes, and takes their disk space.

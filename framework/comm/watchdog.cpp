@@ -180,7 +180,7 @@ bool Watchdog::due(double still) const {
     somebody_works = somebody_works || !activity.waits;
   }
   const bool this_one_works = !read_activity(seats_[world_.node_rank()].activity).waits;
-  const double turn = std::min(turn_seconds, seconds_ / 2);
+  const double turn = std::min(turn_seconds, seconds_);
   const double limit = seconds_ * static_cast<double>(patience);
   return still >= limit + (this_one_works ? 0 : somebody_works ? turn : 2 * turn);
 }

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/activity.hpp"
 #include "io/png.hpp"
+#include "train/step_faults.hpp"
 #include "train/stop_signals.hpp"
 
 namespace tessera::train {
@@ -22,7 +24,8 @@ void RunRecord::after_step(const StepReport& step, const StageModel& model, bool
   reporter_.step(step);
   const auto due = [&](std::int64_t every) { return every > 0 && state_.global_step % every == 0; };
   if (due(config_.run.log_every) || last) report(step);
-  if (due(config_.run.checkpoint_every) || stop) save(model);
+  const bool regular = due(config_.run.checkpoint_every) || last;
+  if (due(config_.run.checkpoint_every) || stop) save(model, regular);
   if (hooks_.sample && !model.settings.sample.prompts.empty() && (due(config_.run.sample_every) || last))
     sample(model);
 }
@@ -34,8 +37,10 @@ void RunRecord::report(const StepReport& step) {
   state_.loss_steps = 0;
 }
 
-void RunRecord::save(const StageModel& model) {
+void RunRecord::save(const StageModel& model, bool regular) {
+  if (regular && config_.run.faults.skip_limit > 0) state_.faults.regular_step = state_.global_step;
   if (saved_step_ == state_.global_step) return;
+  const Doing doing("writing a checkpoint", Doing::Kind::work, slow_work);
   reporter_.pause([&] {
     state_.optimizer_updates = model.state.optimizer().updates();
     state_.average_active = model.state.average_active();
@@ -45,7 +50,23 @@ void RunRecord::save(const StageModel& model) {
   });
 }
 
+void RunRecord::go_back(const checkpoint::RunState& state) {
+  const std::int64_t attempt = state_.attempt + 1;
+  const checkpoint::FaultCounters counters = count_rollback(state_.faults, state.faults);
+  const std::string config =
+      state_.config;  // the run's, even where the checkpoint was written with another one
+  const std::vector<std::string> plugins = state_.plugins;
+  state_ = state;
+  state_.config = config;
+  state_.plugins = plugins;
+  state_.attempt = attempt;
+  state_.faults = counters;
+  saved_step_ = state.global_step;
+  reporter_.go_back(state.global_step);
+}
+
 void RunRecord::sample(const StageModel& model) {
+  const Doing doing("drawing samples", Doing::Kind::work, slow_work);
   reporter_.pause([&] {
     model.state.swap_average();
     const io::Image grid = hooks_.sample({model.components, model.settings.sample, model.settings.resolution,

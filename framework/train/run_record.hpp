@@ -37,7 +37,10 @@ class RunRecord {
   /// @param last  the stage's last step. @param stop  save, because the run ends here.
   void after_step(const StepReport& report, const StageModel& model, bool last, bool stop);
   /// Writes a checkpoint, unless this step has one. Collective.
-  void save(const StageModel& model);
+  /// @param regular  every run has one at this step, however often it was stopped: a roll-back may go here.
+  void save(const StageModel& model, bool regular = true);
+  /// Counts a roll-back and forgets what came after the step of `state`, a checkpoint's. Collective.
+  void go_back(const checkpoint::RunState& state);
   /// The newest checkpoint; empty when there is none.
   [[nodiscard]] std::string newest_checkpoint() const;
   /// A signal arrived, or the time is over. Local.
