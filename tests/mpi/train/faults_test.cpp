@@ -25,9 +25,10 @@ using testing::HasSubstr;
 /// Noise levels at which some steps of the second stage overflow in float32, different ones in every attempt.
 ConfigTree overflowing(const std::string& data) {
   ConfigTree tree = toy_configuration(data, "float32");
-  for (const char* setting : {"stage.0.steps=12", "stage.1.steps=12", "stage.1.objective.p_mean=19.0",
-                              "stage.1.objective.p_std=20.0", "run.non_finite=skip", "run.skip_limit=2",
-                              "run.skip_window=8", "run.rollbacks=100", "run.checkpoint_every=9"}) {
+  for (const char* setting :
+       {"stage.0.steps=12", "stage.1.steps=12", "stage.1.objective.p_mean=18.6", "run.seed=1",
+        "stage.1.objective.p_std=20.0", "run.non_finite=skip", "run.skip_limit=2", "run.skip_window=8",
+        "run.rollbacks=100", "run.checkpoint_every=9"}) {
     tree.set(setting);
   }
   return tree;
@@ -81,6 +82,7 @@ TEST(Faults, TooManyStepsLeftOutBringTheRunBack) {
 
 TEST(Faults, AStopBetweenCheckpointsChangesNoRollBack) {
   const Communicator world = Communicator::world();
+  if (world.size() > 2) GTEST_SKIP() << "many short runs, the same on more ranks";
   const CommonFolder folder(world);
   make_data(world, folder / "data");
   const ConfigTree tree = overflowing(folder / "data");
