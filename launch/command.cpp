@@ -125,4 +125,9 @@ std::string paragraph(const Error& error) {
   return text;
 }
 
+std::string message(const Error& error, int rank) {
+  const std::string speaker = rank == 0 ? "tessera: " : "tessera, rank " + std::to_string(rank) + ": ";
+  return error.code() == ExitCode::usage ? paragraph(error) : speaker + paragraph(error);
+}
+
 }  // namespace tessera::launch

@@ -36,6 +36,8 @@ struct FoundCommand {
 
 /// An error as one paragraph: what happened where, and what to do about it.
 [[nodiscard]] std::string paragraph(const Error& error);
+/// The same with who speaks; an error of usage says that itself.
+[[nodiscard]] std::string message(const Error& error, int rank);
 
 // One per file in commands/.
 [[nodiscard]] Command train_command();

@@ -28,12 +28,6 @@ bool speaks_for_the_job() {
   return true;
 }
 
-/// One paragraph that says who speaks: an error of usage does that itself.
-std::string message(const Error& error, int rank) {
-  const std::string speaker = rank == 0 ? "tessera: " : "tessera, rank " + std::to_string(rank) + ": ";
-  return error.code() == ExitCode::usage ? paragraph(error) : speaker + paragraph(error);
-}
-
 int print_help(const std::string& text) {
   if (speaks_for_the_job()) std::cout << text << std::flush;
   return static_cast<int>(ExitCode::done);

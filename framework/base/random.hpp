@@ -33,6 +33,7 @@ enum class Purpose : std::uint32_t {
   augment = 10,
   split = 11,
   test = 12,
+  replacement = 13,
 };
 
 struct RandomKey {

@@ -22,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/fault_counters.hpp"
 #include "comm/communicator.hpp"
 #include "comm/sharding.hpp"
 #include "nn/parameter_store.hpp"
@@ -47,6 +48,7 @@ struct RunState {
   bool average_active = false;         ///< the running average has started
   double loss_sum = 0;                 ///< since the last line of metrics
   std::int64_t loss_steps = 0;
+  FaultCounters faults;
   friend bool operator==(const RunState&, const RunState&) = default;
 };
 

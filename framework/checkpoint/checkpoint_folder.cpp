@@ -30,14 +30,16 @@ bool is_leftover(const fs::path& file) {
 }
 
 /// Deletes what need not stay beside the checkpoint of `newest`. A file of a later step is a damaged one that
-/// the run fell back from: it neither counts nor goes. Failing to delete is no reason to stop a run.
-void remove_older(const fs::path& folder, const Retention& retention, std::int64_t newest) {
+/// the run fell back from: it neither counts nor goes. That of `regular` is where a roll-back goes. Failing
+/// to delete is no reason to stop a run.
+void remove_older(const fs::path& folder, const Retention& retention, std::int64_t newest,
+                  std::int64_t regular) {
   std::error_code ignored;
   std::int64_t kept = 0;
   for (const fs::path& file : list(folder)) {
     const std::int64_t step = step_of(file);
     if (step > newest || kept++ < std::max<std::int64_t>(1, retention.newest)) continue;
-    if (retention.every > 0 && step % retention.every == 0) continue;
+    if (step == regular || (retention.every > 0 && step % retention.every == 0)) continue;
     fs::remove(file, ignored);
   }
 }
@@ -76,6 +78,15 @@ std::optional<Found> newest_intact(const fs::path& folder) {
               "Restore one from a copy, or remove them all to start the run from the beginning.");
 }
 
+void remove_after(const fs::path& folder, std::int64_t global_step) {
+  for (const fs::path& file : list(folder)) {
+    if (step_of(file) <= global_step) continue;
+    std::error_code failure;
+    fs::remove(file, failure);
+    if (failure) throw io::system_error(file.string(), "delete it", failure.value());
+  }
+}
+
 void remove_leftovers(const fs::path& folder) {
   std::error_code ignored;
   std::vector<fs::path> leftovers;
@@ -90,8 +101,8 @@ std::unique_ptr<PendingSave> start_save(const fs::path& folder, const Retention&
                                         const std::vector<NamedArena>& arenas,
                                         const comm::Communicator& world, Writing writing) {
   if (world.rank() == 0) remove_leftovers(folder);
-  const auto rotate = [folder, retention, step = state.global_step] {
-    remove_older(folder, retention, step);
+  const auto rotate = [folder, retention, step = state.global_step, regular = state.faults.regular_step] {
+    remove_older(folder, retention, step, regular);
   };
   return std::make_unique<PendingSave>(folder / file_name(state.global_step), state, store, arenas, world,
                                        SaveOptions{.writing = writing, .afterwards = rotate});

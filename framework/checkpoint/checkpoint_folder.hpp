@@ -29,6 +29,10 @@ struct Found {
 /// @throws Error when it holds some, all damaged.
 [[nodiscard]] std::optional<Found> newest_intact(const std::filesystem::path& folder);
 
+/// Deletes the checkpoints of later steps than this one. Any failure to do so is an Error: a later --resume
+/// would take them.
+void remove_after(const std::filesystem::path& folder, std::int64_t global_step);
+
 /// Which checkpoints stay.
 struct Retention {
   std::int64_t newest = 2;  ///< so many of the newest; at least one, whatever this says
@@ -39,7 +43,8 @@ struct Retention {
 /// not an error.
 void remove_leftovers(const std::filesystem::path& folder);
 
-/// Starts a save under file_name(state.global_step), which at its end deletes what `retention` does not keep.
+/// Starts a save under file_name(state.global_step), which at its end deletes what `retention` does not keep,
+/// the last regular one (FaultCounters) excepted.
 /// What killed saves left goes first, to make room. Nothing else may be saved into the folder until this is
 /// complete. Collective. @throws Error on all ranks alike.
 [[nodiscard]] std::unique_ptr<PendingSave> start_save(const std::filesystem::path& folder,

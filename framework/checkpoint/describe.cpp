@@ -39,6 +39,7 @@ RunState read_state(const io::Hdf5File& file) {
   state.average_active = count_in(file, "average_active") != 0;
   state.loss_sum = file.number_attribute("/", "loss_sum");
   state.loss_steps = count_in(file, "loss_steps");
+  state.faults = read_counters(file);
   return state;
 }
 

@@ -32,6 +32,7 @@ void write_state(io::Hdf5File& file, const RunState& state, const std::optional<
   file.set_attribute("/", "average_active", std::int64_t{state.average_active ? 1 : 0});
   file.set_attribute("/", "loss_sum", state.loss_sum);
   file.set_attribute("/", "loss_steps", state.loss_steps);
+  write_counters(file, state.faults);
 }
 
 /// @throws Error when HDF5 finds something else in the file than it was told to put there.

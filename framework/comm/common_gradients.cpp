@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "base/activity.hpp"
 #include "base/error.hpp"
 #include "comm/ordered_sums.hpp"
 
@@ -110,6 +111,8 @@ void CommonGradients::contribute(std::size_t range, const Tensor& gradient) {
   queue_.push_back({range, gradient, turn, replace});
   if (!in_place(queue_.back())) queued_bytes_ += gradient.defined() ? gradient.bytes() : 0;
   progress();
+  if (may_queue()) return;
+  const Doing doing("its turn to add the gradient of parameter " + std::to_string(range), Doing::Kind::wait);
   while (!may_queue()) {
     sched_yield();
     progress();
@@ -187,6 +190,7 @@ void CommonGradients::finish() {
           where, "Contribute once per micro-batch to every range, an undefined tensor where none arose.");
     }
   }
+  const Doing doing("sums of the gradients", Doing::Kind::wait);
   while (!queue_.empty()) {
     progress();
     if (!queue_.empty()) sched_yield();

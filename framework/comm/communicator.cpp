@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/activity.hpp"
 #include "comm/mpi_support.hpp"
 
 namespace tessera::comm {
@@ -163,6 +164,7 @@ bool PendingReduction::test() {
 
 void PendingReduction::wait() {
   if (!state_) return;
+  const Doing doing("all-reduce", Doing::Kind::wait);
   check(MPI_Waitall(static_cast<int>(state_->requests.size()), state_->requests.data(), MPI_STATUSES_IGNORE),
         "MPI_Waitall");
   state_.reset();
@@ -223,6 +225,7 @@ int Communicator::node_rank() const { return state_->node_rank; }
 int Communicator::node_size() const { return state_->node_size; }
 
 void Communicator::barrier() const {
+  const Doing doing("barrier", Doing::Kind::wait);
   // MPI promises nothing about memory that it does not manage; the fences make the order explicit.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   check(MPI_Barrier(state_->world), "MPI_Barrier");
@@ -230,6 +233,7 @@ void Communicator::barrier() const {
 }
 
 void Communicator::broadcast(std::span<std::byte> bytes, int root) const {
+  const Doing doing("broadcast", Doing::Kind::wait);
   for_each_piece(bytes.size(), 1, [&](std::size_t begin, int count) {
     check(MPI_Bcast(bytes.data() + begin, count, MPI_BYTE, root, state_->world), "MPI_Bcast");
   });
@@ -238,6 +242,7 @@ void Communicator::broadcast(std::span<std::byte> bytes, int root) const {
 template <class T>
 void Communicator::all_reduce(std::span<T> values, Reduction reduction) const {
   if (state_->size == 1) return;
+  const Doing doing("all-reduce", Doing::Kind::wait);
   for_each_piece(values.size(), sizeof(T), [&](std::size_t begin, int count) {
     check(MPI_Allreduce(MPI_IN_PLACE, values.data() + begin, count, mpi_type<T>(), mpi_op(reduction),
                         state_->world),
@@ -290,6 +295,7 @@ PendingReduction Communicator::start_all_gather(std::byte* values, std::size_t e
 }
 
 std::vector<std::string> Communicator::gather(const std::string& text) const {
+  const Doing doing("gather", Doing::Kind::wait);
   const auto ranks = static_cast<std::size_t>(state_->size);
   const int length = static_cast<int>(text.size());
   std::vector<int> lengths(ranks);
@@ -312,6 +318,7 @@ std::vector<std::string> Communicator::gather(const std::string& text) const {
 }
 
 double Communicator::ordered_sum(double value) const {
+  const Doing doing("gather", Doing::Kind::wait);
   std::vector<double> values(static_cast<std::size_t>(state_->size));
   check(MPI_Allgather(&value, 1, MPI_DOUBLE, values.data(), 1, MPI_DOUBLE, state_->world), "MPI_Allgather");
   double sum = 0.0;

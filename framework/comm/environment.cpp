@@ -1,5 +1,7 @@
 #include "comm/environment.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <exception>
 #include <optional>
@@ -43,6 +45,15 @@ Environment::Environment() : exceptions_at_start_(std::uncaught_exceptions()) {
 Environment::~Environment() {
   if (std::uncaught_exceptions() > exceptions_at_start_) return;
   MPI_Finalize();
+}
+
+std::string library_version() {
+  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
+  int length = 0;
+  check(MPI_Get_library_version(text.data(), &length), "MPI_Get_library_version");
+  std::string version(text.data());
+  std::ranges::replace(version, '\n', ' ');
+  return version;
 }
 
 }  // namespace tessera::comm

@@ -1,7 +1,9 @@
 #pragma once
 // Invariant: MPI is initialised exactly as long as the one Environment of the process lives, at the
-// FUNNELED level: only the thread that made it calls MPI. Programs make one at the top of main; `plan`,
-// `show`, `plugins` and `--help` make none.
+// FUNNELED level: only the thread that made it calls MPI (but see abort_hanging_job(), comm/job.hpp).
+// Programs make one at the top of main; `plan`, `show`, `plugins` and `--help` make none.
+
+#include <string>
 
 namespace tessera::comm {
 
@@ -22,5 +24,8 @@ class Environment {
  private:
   int exceptions_at_start_;
 };
+
+/// Of MPI, in its own words, on one line: "Open MPI v4.1.4, package: ...". Any time.
+[[nodiscard]] std::string library_version();
 
 }  // namespace tessera::comm

@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 
+#include "base/activity.hpp"
 #include "base/error.hpp"
 
 namespace tessera::comm {
@@ -59,7 +60,7 @@ void GradientReducer::ready_up_to(std::size_t element) {
 }
 
 void GradientReducer::progress() {
-  while (!flying_.empty() && flying_.front().test()) flying_.pop_front();
+  while (!flying_.empty() && flying_.front().sum.test()) flying_.pop_front();
   launch();
 }
 
@@ -69,7 +70,8 @@ void GradientReducer::launch() {
     waiting_.pop_front();
     dispatch_gradient_type(dtype(), [&]<class T>(T*) {
       T* const values = reinterpret_cast<T*>(gradients().data());
-      flying_.push_back(world().start_all_reduce_sum(std::span(values + piece.begin, piece.size())));
+      flying_.push_back({piece.begin / buckets_.front().size(),
+                         world().start_all_reduce_sum(std::span(values + piece.begin, piece.size()))});
     });
   }
 }
@@ -81,7 +83,8 @@ void GradientReducer::finish() {
   if (sharers().size() > 1) sharers().barrier();
   while (!flying_.empty() || !waiting_.empty()) {
     launch();
-    flying_.front().wait();
+    const Doing doing("sum of gradient bucket " + std::to_string(flying_.front().bucket), Doing::Kind::wait);
+    flying_.front().sum.wait();
     flying_.pop_front();
   }
 }

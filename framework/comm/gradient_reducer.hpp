@@ -40,13 +40,17 @@ class GradientReducer final : public SummedGradients {
   void publish() override;
 
  private:
+  struct Flight {
+    std::size_t bucket;
+    PendingReduction sum;
+  };
   void launch();
 
   std::vector<Slice> buckets_;
   std::vector<bool> named_;
   std::size_t first_unnamed_ = 0;
   std::deque<Slice> waiting_;  ///< pieces of named buckets, in the order of their naming
-  std::deque<PendingReduction> flying_;
+  std::deque<Flight> flying_;
 };
 
 }  // namespace tessera::comm

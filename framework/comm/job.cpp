@@ -20,6 +20,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr auto wait_for_company = std::chrono::seconds(2);
 constexpr auto poll_interval = std::chrono::milliseconds(1);
+constexpr auto time_to_end_a_hanging_job = std::chrono::seconds(5);
 constexpr auto time_to_forward_output = std::chrono::milliseconds(50);
 constexpr int threw_flag = 256;  // exit codes are below it
 
@@ -112,6 +113,13 @@ void abort_job(ExitCode code) {
   silence_abort_banner();
   MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
   std::_Exit(static_cast<int>(code));  // MPI_Abort is allowed to return
+}
+
+void abort_hanging_job(ExitCode code, bool leads) {
+  // Flushing may wait for a lock that the hanging thread holds, and MPI for anything.
+  if (leads) std::thread([code] { abort_job(code); }).detach();
+  std::this_thread::sleep_for(time_to_end_a_hanging_job);
+  std::_Exit(static_cast<int>(code));
 }
 
 }  // namespace tessera::comm

@@ -25,4 +25,10 @@ namespace tessera::comm {
 /// where the library allows it (Open MPI 4), so that the caller's message is the last thing on the screen.
 [[noreturn]] void abort_job(ExitCode code);
 
+/// The same for a job whose main thread hangs: for a Watchdog's alarm, on its thread, and never otherwise. It
+/// asks MPI to end the ranks, although another thread initialised it: nothing is lost when that fails, for
+/// after a few seconds the process ends by itself, and a launcher ends the others when it sees one fail.
+/// @param leads  whether this rank asks; others only see to it that they end.
+[[noreturn]] void abort_hanging_job(ExitCode code, bool leads);
+
 }  // namespace tessera::comm

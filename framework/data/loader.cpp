@@ -6,11 +6,15 @@
 #include <csignal>
 #include <numeric>
 
+#include "base/activity.hpp"
 #include "data/aspect_buckets.hpp"
 #include "data/half.hpp"
 
 namespace tessera::data {
 namespace {
+
+// Even where most records are damaged, a sample finds one that is whole.
+constexpr std::uint32_t most_replacements = 100;
 
 RandomStream stream_of(const LoaderConfig& config, Purpose purpose, std::uint64_t step) {
   return RandomStream(RandomKey{.seed = config.seed,
@@ -181,7 +185,10 @@ const HostBatch& Loader::next() {
     freed_.notify_one();
   }
   Slot& slot = slots_[returned_ % slots_.size()];
-  filled_.wait(lock, [&] { return slot.ready; });
+  {
+    const Doing doing("the data loader");
+    filled_.wait(lock, [&] { return slot.ready; });
+  }
   if (slot.error) std::rethrow_exception(slot.error);  // and again on every later call
   ++returned_;
   return slot.batch;
@@ -240,15 +247,51 @@ void Loader::fill(HostBatch& batch, std::uint64_t task, std::vector<DataOrder>& 
   batch.drop_caption.resize(n);
   batch.draws.resize(n);
   batch.weight.assign(n, 1.0);
+  batch.damages.clear();
   for (std::size_t i = 0; i < n; ++i) {
     const std::uint64_t position = batch.position + i;
     const auto piece = std::ranges::find_if(pieces, [&](const Piece& p) { return position < p.end; });
     Draw& draw = batch.draws[i];
-    draw = orders[piece->part].at(piece->first_draw + position - piece->begin);
+    const std::uint64_t number = piece->first_draw + position - piece->begin;
+    draw = orders[piece->part].at(number);
     draw.record += parts_[piece->part].shard_first[draw.shard];
     if (!mixed_.empty()) batch.weight[i] = config_.mixture[piece->part].weight;
-    fill_sample(batch, i);
+    fill_whole_sample(batch, i, piece->part, number);
   }
+}
+
+void Loader::fill_whole_sample(HostBatch& batch, std::size_t i, std::size_t part,
+                               std::uint64_t number) const {
+  if (!config_.replace_damaged) return fill_sample(batch, i);
+  const std::uint64_t epoch = batch.draws[i].epoch;
+  for (std::uint32_t attempt = 0;; ++attempt) {
+    try {
+      return fill_sample(batch, i);
+    } catch (const Error& error) {
+      if (attempt == most_replacements) throw;
+      const Draw& draw = batch.draws[i];
+      if (attempt == 0) {
+        batch.damages.push_back(dataset_->layout(draw.shard).path + ", record " +
+                                std::to_string(draw.record) + ": " + error.summary());
+      }
+    }
+    batch.draws[i] = replacement(part, number, epoch, attempt);
+  }
+}
+
+Draw Loader::replacement(std::size_t part, std::uint64_t number, std::uint64_t epoch,
+                         std::uint32_t attempt) const {
+  const Part& from = parts_[part];
+  const std::uint64_t records =
+      std::accumulate(from.shard_records.begin(), from.shard_records.end(), std::uint64_t{0});
+  const RandomStream stream(RandomKey{.seed = config_.seed,
+                                      .purpose = Purpose::replacement,
+                                      .stage = static_cast<std::uint32_t>(part),
+                                      .step = number});
+  std::uint64_t record = random_below(stream, attempt, 0, records);
+  std::uint32_t shard = 0;
+  while (record >= from.shard_records[shard]) record -= from.shard_records[shard++];
+  return {epoch, shard, record + from.shard_first[shard]};
 }
 
 void Loader::fill_sample(HostBatch& batch, std::size_t i) const {

@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -53,6 +54,9 @@ struct LoaderConfig {
   bool controls = false;           ///< read the control maps too (HostBatch::controls)
   bool half_captions = false;      ///< leave caption features in float16 (HostBatch::half_captions)
   bool verify = true;              ///< check each record's checksum
+  /// A record that cannot be read whole leaves its place to another one of its part, which follows from the
+  /// seed and the number of the draw alone: the same for every number of ranks and after every resume.
+  bool replace_damaged = false;
   std::uint32_t window_shards = 16;
   std::uint32_t prefetch = 3;  ///< buffers in the ring, the one in use included; at least 2
   std::uint32_t threads = 1;
@@ -82,6 +86,7 @@ struct HostBatch {
   std::vector<std::int32_t> width, height;    ///< [n], of the original picture, pixels
   std::vector<double> weight;                 ///< [n], of the sample's loss (MixturePart)
   std::vector<Draw> draws;                    ///< [n], which record each sample is
+  std::vector<std::string> damages;           ///< what is wrong with each record that was replaced
 };
 
 class Loader {
@@ -130,6 +135,10 @@ class Loader {
   void work();
   void fill(HostBatch& batch, std::uint64_t task, std::vector<DataOrder>& orders) const;
   void fill_sample(HostBatch& batch, std::size_t i) const;
+  /// Sample i, of the record that draw `number` of a part gives, or of one in its place.
+  void fill_whole_sample(HostBatch& batch, std::size_t i, std::size_t part, std::uint64_t number) const;
+  [[nodiscard]] Draw replacement(std::size_t part, std::uint64_t number, std::uint64_t epoch,
+                                 std::uint32_t attempt) const;
   /// Sample i of `all`, the batch's latents or those of its control maps.
   void fill_latent(const HostBatch& batch, std::size_t i, const ShardReader& shard, bool control,
                    std::vector<float>& all) const;

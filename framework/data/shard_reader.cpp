@@ -133,10 +133,23 @@ void ShardReader::judge(bool finite, bool sum_right, std::uint64_t record, const
     throw Error(subject + " holds NaN or infinity.", layout_.path,
                 "Make the shard again without this picture, or with a corrected encoder.");
   }
-  throw Error(subject + " does not match its checksum" + (finite ? "" : " and holds NaN or infinity") +
-                  ": the file was damaged or altered after it was written.",
-              layout_.path,
-              "Copy the shard from where it was made, or make it again with `tessera data build`.");
+  throw Error(
+      subject + " does not match its checksum" + (finite ? "" : " and holds NaN or infinity") +
+          ": the file was damaged or altered after it was written.",
+      layout_.path,
+      "Copy the shard from where it was made, or make it again with `tessera data build`; [data] damaged = "
+      "\"skip\" trains without such records.");
+}
+
+void ShardReader::read_bytes(void* to, std::size_t bytes, std::uint64_t offset, std::uint64_t record,
+                             const std::string& what) const {
+  try {
+    file_.read_at(to, bytes, offset);
+  } catch (const Error& error) {
+    throw Error(what + " of record " + std::to_string(record) + " ('" + std::string(info(record).id) +
+                    "') cannot be read: " + error.summary(),
+                error.where(), error.remedy());
+  }
 }
 
 void ShardReader::read_latent(std::uint64_t record, std::size_t resolution, float* to, bool verify) const {
@@ -162,20 +175,21 @@ void ShardReader::read_values(std::uint64_t record, std::size_t resolution, Exte
   const std::uint64_t values = header_->latent_values(layout_.buckets[number].grids.at(resolution));
   const std::uint64_t bytes = values * io::size_of(header_->latent_type);
   const std::uint64_t offset = bucket.offset + (record - bucket_first_[number]) * bytes;
+  const std::string subject = what + " at resolution " + std::to_string(header_->resolutions[resolution]);
   bool finite, right;
   if (header_->latent_type == StoredType::f32) {
-    file_.read_at(to, bytes, offset);
+    read_bytes(to, bytes, offset, record, subject);
     right = !verify || crc32c(to, bytes) == expected_crc;
     finite = all_finite(to, values);
   } else {
     thread_local std::vector<std::uint16_t> halves;
     halves.resize(values);
-    file_.read_at(halves.data(), bytes, offset);
+    read_bytes(halves.data(), bytes, offset, record, subject);
     right = !verify || crc32c(halves.data(), bytes) == expected_crc;
     finite = all_finite(halves.data(), values);
     float_from_half(halves.data(), to, values);
   }
-  judge(finite, right, record, what + " at resolution " + std::to_string(header_->resolutions[resolution]));
+  judge(finite, right, record, subject);
 }
 
 std::uint64_t ShardReader::caption_row(std::uint64_t record, std::uint32_t caption) const {
@@ -192,10 +206,11 @@ std::uint32_t ShardReader::read_caption(std::uint64_t record, std::uint32_t capt
   const std::uint64_t row = caption_row(record, caption);
   const std::uint64_t width = header_->caption_width;
   const std::uint64_t values = (feature_first_[row + 1] - feature_first_[row]) * width;
-  file_.read_at(to, values * sizeof(*to),
-                layout_.features.offset + feature_first_[row] * width * sizeof(*to));
+  const std::string subject = "caption " + std::to_string(caption);
+  read_bytes(to, values * sizeof(*to), layout_.features.offset + feature_first_[row] * width * sizeof(*to),
+             record, subject);
   const bool right = !verify || crc32c(to, values * sizeof(*to)) == caption_crc_[row];
-  judge(all_finite(to, values), right, record, "caption " + std::to_string(caption));
+  judge(all_finite(to, values), right, record, subject);
   std::fill(to + values, to + header_->caption_length * width, std::uint16_t{0});
   return static_cast<std::uint32_t>(len_real_[row]);
 }

@@ -52,6 +52,9 @@ class ShardReader {
   void load_tables();
   void check_tables() const;
   [[nodiscard]] std::uint64_t caption_row(std::uint64_t record, std::uint32_t caption) const;
+  /// Bytes of a record. @throws Error naming it.
+  void read_bytes(void* to, std::size_t bytes, std::uint64_t offset, std::uint64_t record,
+                  const std::string& what) const;
   /// Values of a record in a data set of its bucket's records.
   void read_values(std::uint64_t record, std::size_t resolution, io::Extent bucket,
                    std::uint32_t expected_crc, const std::string& what, float* to, bool verify) const;

@@ -15,6 +15,8 @@
 #include <filesystem>
 #include <system_error>
 
+#include "base/activity.hpp"
+
 namespace tessera::io {
 namespace {
 
@@ -134,6 +136,7 @@ void File::read_at(void* to, std::size_t bytes, std::uint64_t offset) const {
                   path_, "Copy or build the file again.");
     }
     done += static_cast<std::size_t>(got);
+    beat();
   }
 }
 
@@ -149,6 +152,7 @@ void File::write_at(const void* from, std::size_t bytes, std::uint64_t offset) c
                          put == 0 ? ENOSPC : errno);
     }
     done += static_cast<std::size_t>(put);
+    beat();
   }
 }
 

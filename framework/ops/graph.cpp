@@ -5,6 +5,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/activity.hpp"
 #include "ops/accumulate.hpp"
 
 namespace tessera::ops {
@@ -96,6 +97,7 @@ GradientSlot::GradientSlot(const NodePtr& node) {
 }
 
 Variable record(Tensor value, const std::vector<Variable>& inputs, Backward backward, Remake remake) {
+  beat();
   const std::uint64_t order = next_order();
   bool differentiable = false;
   for (const Variable& input : inputs) {
@@ -162,6 +164,7 @@ void backward(const Variable& output, const Tensor& seed) {
       const Tensor gradient = std::exchange(node->gradient_, Tensor());
       const Backward run = std::exchange(node->backward_, nullptr);
       run(gradient);
+      beat();
     }
     for (const NodePtr& input : inputs) push(input);
     // Inside a recomputed region the numbering is that of the second run and says nothing to the outside.

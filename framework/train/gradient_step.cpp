@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/activity.hpp"
 #include "ops/accumulate.hpp"
 #include "ops/graph.hpp"
 
@@ -33,10 +34,14 @@ GradientStep::GradientStep(RunComponents& components, ModelState& model, const S
 
 double GradientStep::run(const RandomKey& key) {
   model_.route().begin_step();
+  damages_.clear();
   double loss = 0;
   const std::uint32_t micros = loader_.micro_batches();
   for (std::uint32_t micro = 0; micro < micros; ++micro) {
-    loss += micro_step(loader_.next(), key, micro + 1 == micros);
+    const Doing doing("micro-batch " + std::to_string(micro + 1) + " of " + std::to_string(micros));
+    const data::HostBatch& batch = loader_.next();
+    damages_.insert(damages_.end(), batch.damages.begin(), batch.damages.end());
+    loss += micro_step(batch, key, micro + 1 == micros);
   }
   model_.route().end_step(micros, most_micro_batches());
   return loss;
@@ -57,12 +62,18 @@ double GradientStep::micro_step(const data::HostBatch& batch, const RandomKey& k
   const ObjectiveDraws draws = components_.objective().draw(key, batch.position, shape, type);
   const TrainingBatch training{ops::converted(Tensor::from_host(batch.latents, shape), type),
                                condition_of(batch), stage_.mask_ratio > 0 ? &mask : nullptr};
-  const ObjectiveLoss loss = components_.objective().loss(components_.backbone(), training, draws);
+  const ObjectiveLoss loss = loss_of(training, draws);
   const std::vector<double> losses = ops::converted(loss.per_image.value(), DType::f64).to_host<double>();
+  const Doing doing("backward");
   backward(loss.per_image, batch.weight, last);
   double sum = 0;
   for (std::size_t i = 0; i < losses.size(); ++i) sum += batch.weight[i] * losses[i];
   return sum / static_cast<double>(stage_.batch);
+}
+
+ObjectiveLoss GradientStep::loss_of(const TrainingBatch& batch, const ObjectiveDraws& draws) {
+  const Doing doing("forward");
+  return components_.objective().loss(components_.backbone(), batch, draws);
 }
 
 Condition GradientStep::condition_of(const data::HostBatch& batch) {

@@ -4,6 +4,7 @@
 // draws depend on its position in the global batch, and a rank adds its micro-batches in order.
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "data/loader.hpp"
@@ -22,9 +23,12 @@ class GradientStep {
   /// key  seed, stage, attempt and step; the purposes are set inside.
   /// @return this rank's part of the mean loss.
   double run(const RandomKey& key);
+  /// What is wrong with each record that another one replaced in this rank's share of the last step.
+  [[nodiscard]] const std::vector<std::string>& damages() const { return damages_; }
 
  private:
   double micro_step(const data::HostBatch& batch, const RandomKey& key, bool last);
+  [[nodiscard]] ObjectiveLoss loss_of(const TrainingBatch& batch, const ObjectiveDraws& draws);
   [[nodiscard]] Condition condition_of(const data::HostBatch& batch);
   [[nodiscard]] CaptionFeatures captions_of(const data::HostBatch& batch);
   [[nodiscard]] TokenMask mask_of(const data::HostBatch& batch, const RandomKey& key);
@@ -42,6 +46,7 @@ class GradientStep {
   std::vector<float> null_caption_;  // [length, width]; empty when the model reads no captions
   std::vector<float> captions_;
   std::vector<float> uniform_;
+  std::vector<std::string> damages_;
 };
 
 }  // namespace tessera::train

@@ -43,6 +43,9 @@ std::string to_json(const StepMetrics& metrics) {
   put(line, "images_per_s", metrics.images_per_s);
   put(line, "seconds", metrics.seconds);
   put(line, "memory", metrics.memory);
+  line += ",\"attempt\":" + std::to_string(metrics.attempt);
+  line += ",\"skipped\":" + std::to_string(metrics.skipped);
+  line += ",\"damaged\":" + std::to_string(metrics.damaged);
   return line + "}";
 }
 
@@ -61,6 +64,13 @@ MetricsFile::MetricsFile(const std::filesystem::path& file, std::int64_t last_st
 }
 
 void MetricsFile::append(const StepMetrics& metrics) {
+  // Lines for a file that is gone would be lost without a word, and checkpoints with them.
+  if (!std::filesystem::exists(path_)) {
+    throw Error(
+        "this file of the running run is gone.", path_,
+        "Leave the run's folder where it is while it trains; start again, with --resume if its checkpoints "
+        "are still there.");
+  }
   file_ << to_json(metrics) + "\n" << std::flush;
   if (!file_) throw io::system_error(path_, "write to it", errno);
 }

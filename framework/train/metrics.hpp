@@ -19,6 +19,9 @@ struct StepMetrics {
   double images_per_s = 0;   ///< since the last report, over all ranks; samples and checkpoints left out
   double seconds = 0;        ///< since this process began to train
   double memory = 0;         ///< bytes, sum over ranks of the proportional set size
+  std::int64_t attempt = 0;  ///< of the random draws: raised by a roll-back
+  std::int64_t skipped = 0;  ///< steps of the whole run that were left out
+  std::int64_t damaged = 0;  ///< records of the whole run that another one replaced
 };
 
 /// {"step":100,"stage":"...","loss":...} without the newline; numbers read back to the same bits, those that
@@ -31,6 +34,7 @@ class MetricsFile {
   /// @throws Error when the file cannot be written.
   MetricsFile(const std::filesystem::path& file, std::int64_t last_step);
   /// The line is in the file, whatever happens to the process, when this returns.
+  /// @throws Error when it cannot be, also because the file was removed or put elsewhere.
   void append(const StepMetrics& metrics);
 
  private:

@@ -9,13 +9,24 @@ namespace tessera::train {
 
 Reporter::Reporter(const comm::Communicator& world, const std::filesystem::path& folder,
                    std::int64_t last_step, std::int64_t total_steps, bool resumed, std::ostream* terminal)
-    : world_(world), total_steps_(total_steps) {
+    : world_(world), folder_(folder), total_steps_(total_steps) {
+  open_files(last_step, resumed ? last_step : -1);
+  if (world_.rank() == 0) progress_.emplace(terminal);
+}
+
+void Reporter::open_files(std::int64_t last_step, std::int64_t void_after) {
   world_.together([&] {
     if (world_.rank() != 0) return;
-    metrics_ = std::make_unique<MetricsFile>(folder / "metrics.jsonl", last_step);
-    events_ = std::make_unique<EventFile>(folder, resumed ? last_step : -1);
-    progress_.emplace(terminal);
+    metrics_ = std::make_unique<MetricsFile>(folder_ / "metrics.jsonl", last_step);
+    events_ = std::make_unique<EventFile>(folder_, void_after);
   });
+}
+
+void Reporter::go_back(std::int64_t last_step) {
+  open_files(last_step, last_step);
+  mark_ = Clock::now();
+  images_ = 0;
+  steps_ = 0;
 }
 
 double Reporter::seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
@@ -47,7 +58,7 @@ void Reporter::metrics(const StepReport& report, double mean_loss) {
   steps_ = 0;
   if (!metrics_) return;
   metrics_->append({report.step, report.stage, mean_loss, report.learning_rate, report.gradient_norm,
-                    report.clip, rate, seconds(), memory});
+                    report.clip, rate, seconds(), memory, report.attempt, report.skipped, report.damaged});
   events_->scalars(report.step, {{"loss", mean_loss},
                                  {"learning_rate", report.learning_rate},
                                  {"gradient_norm", report.gradient_norm},

@@ -23,7 +23,10 @@ struct StepReport {
   double learning_rate = 0;
   double gradient_norm = 0;
   double clip = 1;
-  std::int64_t images = 0;  ///< of the global batch
+  std::int64_t images = 0;   ///< of the global batch
+  std::int64_t attempt = 0;  ///< as in StepMetrics
+  std::int64_t skipped = 0;
+  std::int64_t damaged = 0;
 };
 
 class Reporter {
@@ -39,6 +42,8 @@ class Reporter {
   /// Writes a line of metrics with the mean loss since the last. Collective.
   void metrics(const StepReport& report, double mean_loss);
   void sample(std::int64_t step, const io::Image& grid);
+  /// Reports of steps after this one are void: the run repeats them. Collective.
+  void go_back(std::int64_t last_step);
   /// A line for log.txt and whoever else listens.
   void say(const std::string& text);
 
@@ -55,7 +60,11 @@ class Reporter {
  private:
   using Clock = std::chrono::steady_clock;
 
+  /// @param void_after  negative: nothing was reported before.
+  void open_files(std::int64_t last_step, std::int64_t void_after);
+
   comm::Communicator world_;
+  std::filesystem::path folder_;
   std::int64_t total_steps_;
   Clock::time_point start_ = Clock::now();
   Clock::time_point mark_ = start_;  // of the last line of metrics

@@ -74,7 +74,13 @@ RunSettings run_settings(const Config& config) {
                .bucket_bytes = static_cast<std::size_t>(config.get<double>("shard_bucket") * (1 << 20))};
   run.max_minutes = config.get<double>("max_minutes");
   run.job_end_margin = config.get<double>("job_end_margin");
-  run.non_finite = config.get<std::string>("non_finite") == "skip" ? NonFinite::skip : NonFinite::stop;
+  run.watchdog_seconds = config.get<double>("watchdog_seconds");
+  run.faults = {
+      .non_finite = config.get<std::string>("non_finite") == "skip" ? NonFinite::skip : NonFinite::stop,
+      .norm_limit = config.get<double>("norm_limit"),
+      .skip_limit = config.get<std::int64_t>("skip_limit"),
+      .skip_window = config.get<std::int64_t>("skip_window"),
+      .rollbacks = config.get<std::int64_t>("rollbacks")};
   run.sample_every = config.get<std::int64_t>("sample_every");
   run.sample = {.prompts = config.get<std::vector<std::string>>("sample_prompts"),
                 .seed = static_cast<std::uint64_t>(config.get<std::int64_t>("sample_seed")),
@@ -138,6 +144,8 @@ DataSettings data_settings(const DataTables& tables) {
   data.workers = config.get<std::int64_t>("workers");
   data.prefetch = config.get<std::int64_t>("prefetch");
   data.window_shards = config.get<std::int64_t>("window_shards");
+  data.replace_damaged = config.get<std::string>("damaged") == "skip";
+  data.damaged_limit = config.get<std::int64_t>("damaged_limit");
   for (const Config& table : tables.mix) {
     data.mix.push_back({table.get<std::vector<std::string>>("path"), table.get<double>("share"),
                         table.get<double>("weight")});
@@ -219,6 +227,18 @@ StageSettings stage_settings(const ConfigTree& table, const Config& config, cons
   return stage;
 }
 
+void check_faults(const FaultSettings& faults, const Config& config) {
+  if (faults.norm_limit > 0 && faults.norm_limit <= 1) {
+    throw Error("a norm_limit of " + std::to_string(faults.norm_limit) + " would leave out ordinary steps",
+                config.where("norm_limit"), "Give a factor above 1, such as 5, or 0 for no limit.");
+  }
+  if (faults.skip_limit > faults.skip_window) {
+    throw Error("skip_limit = " + std::to_string(faults.skip_limit) + " steps cannot be left out among " +
+                    std::to_string(faults.skip_window),
+                config.where("skip_limit"), "Lower skip_limit, or raise skip_window.");
+  }
+}
+
 void check_schedule(const StageSettings& stage, const Config& config) {
   const LearningRateSettings& rate = stage.learning_rate;
   if (rate.schedule != "constant" && rate.decay_steps <= rate.warmup) {
@@ -249,6 +269,7 @@ RunConfig RunConfig::resolve(const ConfigTree& tree) {
   const DataTables data = data_tables(tree.table("data"));
   const Config optimizer = Config::resolve(tree.table("optimizer"), optimizer_schema());
   result.run = run_settings(run);
+  check_faults(result.run.faults, run);
   result.data = data_settings(data);
   result.optimizer = {.weight_decay = optimizer.get<double>("weight_decay"),
                       .beta1 = optimizer.get<double>("beta1"),

@@ -33,19 +33,29 @@ struct SampleSettings {
   std::vector<double> aspects{};
 };
 
+/// What becomes of steps that do not look like training: non_finite, norm_limit and what follows in [run].
+struct FaultSettings {
+  NonFinite non_finite = NonFinite::stop;  ///< what a NaN or infinite loss or gradient does
+  double norm_limit = 0;                   ///< times the running mean of the gradient's norm; 0: none
+  std::int64_t skip_limit = 0;             ///< so many steps left out among skip_window: roll back; 0: never
+  std::int64_t skip_window = 100;
+  std::int64_t rollbacks = 3;  ///< at most; then the run stops
+};
+
 /// [run]
 struct RunSettings {
   std::uint64_t seed = 18;
   std::string precision = "float32";
-  std::int64_t log_every = 10;             ///< steps between lines of metrics
-  std::int64_t checkpoint_every = 0;       ///< steps; 0: at the end of each stage only
-  checkpoint::Retention keep;              ///< which checkpoints stay
-  bool overlap_checkpoints = true;         ///< write them while training goes on
+  std::int64_t log_every = 10;        ///< steps between lines of metrics
+  std::int64_t checkpoint_every = 0;  ///< steps; 0: at the end of each stage only
+  checkpoint::Retention keep;         ///< which checkpoints stay
+  bool overlap_checkpoints = true;    ///< write them while training goes on
   ShardSettings shard;
-  double max_minutes = 0;                  ///< stop with a checkpoint and exit code 75 after; 0: no limit
-  double job_end_margin = 5;               ///< minutes before the end of a Slurm job to stop; 0: do not
-  NonFinite non_finite = NonFinite::stop;  ///< what a NaN or infinite loss or gradient does
-  std::int64_t sample_every = 0;           ///< steps between sample grids; 0: none
+  double max_minutes = 0;       ///< stop with a checkpoint and exit code 75 after; 0: no limit
+  double job_end_margin = 5;    ///< minutes before the end of a Slurm job to stop; 0: do not
+  double watchdog_seconds = 0;  ///< end a job on which nothing is done for so long; 0: never
+  FaultSettings faults;
+  std::int64_t sample_every = 0;  ///< steps between sample grids; 0: none
   SampleSettings sample;
 };
 
@@ -69,6 +79,8 @@ struct DataSettings {
   std::int64_t workers = 1;   ///< reading threads per rank
   std::int64_t prefetch = 3;  ///< micro-batches read ahead
   std::int64_t window_shards = 16;
+  bool replace_damaged = false;      ///< a damaged record by another one; false: it ends the run
+  std::int64_t damaged_limit = 100;  ///< more in a run end it
 
   /// Of everything that it trains on, in the order of the parts.
   [[nodiscard]] std::vector<std::string> all_paths() const;

@@ -24,7 +24,6 @@ std::string changed_lines(const std::string& before, const std::string& now) {
 
 RunFolder::RunFolder(const comm::Communicator& world, const fs::path& root, bool resume)
     : world_(world), root_(root) {
-  std::string chosen;
   world_.together([&] {
     if (world_.rank() != 0) return;
     if (!resume && (fs::exists(root_ / "metrics.jsonl") || !checkpoint::list(checkpoints()).empty())) {
@@ -38,14 +37,39 @@ RunFolder::RunFolder(const comm::Communicator& world, const fs::path& root, bool
     }
     checkpoint::remove_leftovers(checkpoints());
     log_sink_ = logger().add_file(root_ / "log.txt");
-    if (!resume) return;
-    found_ = checkpoint::newest_intact(checkpoints());
-    if (found_) chosen = found_->file.string();
+    if (resume) found_ = checkpoint::newest_intact(checkpoints());
   });
-  chosen = world_.gather(chosen).front();
+  share_found();
+}
+
+void RunFolder::share_found() {
+  const std::string chosen = world_.gather(found_ ? found_->file.string() : std::string()).front();
   world_.together([&] {
     if (!chosen.empty() && !found_) found_ = checkpoint::Found{chosen, checkpoint::describe(chosen)};
   });
+}
+
+void RunFolder::go_back(std::int64_t step) {
+  found_.reset();
+  world_.together([&] {
+    if (world_.rank() != 0) return;
+    if (step >= 0) {
+      const fs::path regular = checkpoints() / checkpoint::file_name(step);
+      try {
+        found_ = checkpoint::Found{regular, checkpoint::verify(regular)};
+      } catch (const Error& error) {
+        log_warning("The checkpoint " + regular.string() + " cannot be used to go back: " + error.summary());
+      }
+    }
+    if (!found_) found_ = checkpoint::newest_intact(checkpoints());
+    if (!found_) {
+      throw Error("there is no checkpoint to go back to.", checkpoints().string(),
+                  "Start the run again with other settings.");
+    }
+    // What was trained since then is given up: a run that is stopped soon shall not resume from it.
+    checkpoint::remove_after(checkpoints(), found_->description.state.global_step);
+  });
+  share_found();
 }
 
 RunFolder::~RunFolder() {

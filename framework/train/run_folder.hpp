@@ -24,6 +24,10 @@ class RunFolder {
   [[nodiscard]] const std::filesystem::path& root() const { return root_; }
   [[nodiscard]] std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
   [[nodiscard]] std::filesystem::path samples() const { return root_ / "samples"; }
+  /// Makes the checkpoint of a step the one to go on with or, where that one is missing or damaged, the
+  /// newest intact one; deletes those of later steps. Collective.
+  /// @param step  -1: none is known. @throws Error when there is no checkpoint.
+  void go_back(std::int64_t step);
   /// Where to go on; nothing for a new run.
   [[nodiscard]] const std::optional<checkpoint::Found>& checkpoint() const { return found_; }
 
@@ -33,6 +37,9 @@ class RunFolder {
                           const ConfigTree& resolved) const;
 
  private:
+  /// Tells all ranks what rank 0 found. Collective.
+  void share_found();
+
   comm::Communicator world_;
   std::filesystem::path root_;
   std::optional<checkpoint::Found> found_;

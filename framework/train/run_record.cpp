@@ -5,9 +5,11 @@
 #include <cmath>
 #include <cstdio>
 
+#include "base/activity.hpp"
 #include "base/log.hpp"
 #include "io/file.hpp"
 #include "io/png.hpp"
+#include "train/step_faults.hpp"
 
 namespace tessera::train {
 namespace {
@@ -39,11 +41,12 @@ void RunRecord::after_step(const StepReport& step, const StageModel& model, bool
   if (saving_ && world_.agree(saving_->save->ready())) advance_save();  // no rank waits for another's disk
   const auto due = [&](std::int64_t every) { return every > 0 && state_.global_step % every == 0; };
   if (due(config_.run.log_every) || last) report(step);
+  const bool regular = due(config_.run.checkpoint_every) || last;
   const bool requested = asked.has(Request::checkpoint_file);
   if (asked.stop() || last) {
-    save(model);
+    save(model, regular);
   } else if (due(config_.run.checkpoint_every) || (requested && !answering_request_)) {
-    start_save(model, config_.run.overlap_checkpoints ? Writing::overlapped : Writing::at_once);
+    start_save(model, regular, config_.run.overlap_checkpoints ? Writing::overlapped : Writing::at_once);
   }
   answering_request_ |= requested;
   if (answering_request_ && !saving_) {
@@ -61,14 +64,16 @@ void RunRecord::report(const StepReport& step) {
   state_.loss_steps = 0;
 }
 
-void RunRecord::save(const StageModel& model) {
-  start_save(model, Writing::at_once);
+void RunRecord::save(const StageModel& model, bool regular) {
+  start_save(model, regular, Writing::at_once);
   settle();
 }
 
-void RunRecord::start_save(const StageModel& model, Writing writing) {
+void RunRecord::start_save(const StageModel& model, bool regular, Writing writing) {
+  if (regular && config_.run.faults.skip_limit > 0) state_.faults.regular_step = state_.global_step;
   if (saving_ && saving_->step != state_.global_step) settle();
   if (saving_ || saved_step_ == state_.global_step) return;
+  const Doing doing("starting a checkpoint", Doing::Kind::work, slow_work);
   const auto begin = Clock::now();
   reporter_.pause([&] {
     state_.optimizer_updates = model.state.optimizer().updates();
@@ -93,6 +98,7 @@ void RunRecord::settle() {
 }
 
 void RunRecord::advance_save() {
+  const Doing doing("writing a checkpoint", Doing::Kind::work, slow_work);
   const auto begin = Clock::now();
   bool complete = false;
   reporter_.pause([&] { complete = saving_->save->advance(); });
@@ -107,7 +113,23 @@ void RunRecord::advance_save() {
   saving_.reset();
 }
 
+void RunRecord::go_back(const checkpoint::RunState& state) {
+  const std::int64_t attempt = state_.attempt + 1;
+  const checkpoint::FaultCounters counters = count_rollback(state_.faults, state.faults);
+  const std::string config =
+      state_.config;  // the run's, even where the checkpoint was written with another one
+  const std::vector<std::string> plugins = state_.plugins;
+  state_ = state;
+  state_.config = config;
+  state_.plugins = plugins;
+  state_.attempt = attempt;
+  state_.faults = counters;
+  saved_step_ = state.global_step;
+  reporter_.go_back(state.global_step);
+}
+
 void RunRecord::sample(const StageModel& model) {
+  const Doing doing("drawing samples", Doing::Kind::work, slow_work);
   reporter_.pause([&] {
     model.state.swap_average();
     const io::Image grid = hooks_.sample({model.components, model.settings.sample, model.settings.resolution,

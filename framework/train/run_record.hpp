@@ -40,7 +40,11 @@ class RunRecord {
   /// @param last  the stage's last step. @param asked  what the ranks agreed on after it.
   void after_step(const StepReport& report, const StageModel& model, bool last, const RequestSet& asked);
   /// Writes a checkpoint, unless this step has one; it is complete on return. Collective.
-  void save(const StageModel& model);
+  /// @param regular  every run has one at this step, however often it was stopped: a roll-back may go here.
+  void save(const StageModel& model, bool regular = true);
+  /// Counts a roll-back and forgets what came after the step of `state`, a checkpoint's; none is being
+  /// written. Collective.
+  void go_back(const checkpoint::RunState& state);
   /// Waits for a checkpoint that is being written. Collective. @throws Error when it cannot be.
   void settle();
   /// The newest complete checkpoint; empty when there is none.
@@ -59,7 +63,7 @@ class RunRecord {
   };
 
   void report(const StepReport& step);
-  void start_save(const StageModel& model, checkpoint::Writing writing);
+  void start_save(const StageModel& model, bool regular, checkpoint::Writing writing);
   /// Takes its next step. Collective.
   void advance_save();
   void sample(const StageModel& model);

@@ -60,6 +60,27 @@ const Schema& run_schema() {
         .help(
             "What a step does whose loss or gradient is NaN or infinite: end the run, or leave the weights "
             "as they are.");
+    s.number("norm_limit", 0)
+        .at_least(0)
+        .unit("times the mean")
+        .help(
+            "A step whose gradient has a norm above this many times the running mean of norms (over some 100 "
+            "steps, from the 20th on) is left out; 0 takes every finite one.");
+    s.integer("skip_limit", 0)
+        .range(0, 1000)
+        .unit("steps")
+        .help(
+            "When so many of the last skip_window steps were left out, the run goes back to its last regular "
+            "checkpoint and draws anew; 0 never does.");
+    s.integer("skip_window", 100).at_least(1).unit("steps").help("See skip_limit; equal to it: in a row.");
+    s.integer("rollbacks", 3).at_least(0).help("How often a run may go back; after that it stops.");
+    s.number("watchdog_seconds", 600)
+        .at_least(0)
+        .unit("seconds")
+        .help(
+            "End the job, and say which rank hangs where, when nothing was done on a node for so long (ten "
+            "times "
+            "as long while data is opened, a checkpoint moves or samples are drawn); 0 never does.");
     s.integer("sample_every", 0).at_least(0).unit("steps").help("Between two sample grids; 0 makes none.");
     s.strings("sample_prompts", {}).help("Prompts of the sample grids, one tile each.");
     s.strings("sample_controls", {})
@@ -90,6 +111,16 @@ const Schema& data_schema() {
     s.integer("window_shards", 16)
         .range(1, 65536)
         .help("Shards whose records are mixed with each other; more mix better and touch more files.");
+    s.string("damaged", "stop")
+        .choices({"stop", "skip"})
+        .help(
+            "What a record does that is damaged or cannot be read: end the run, or leave its place in the "
+            "batch "
+            "to another one.");
+    s.integer("damaged_limit", 100)
+        .at_least(0)
+        .unit("records")
+        .help("With damaged = \"skip\": a run that meets more of them stops.");
     return s;
   }();
   return schema;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/activity.hpp"
+#include "base/log.hpp"
 #include "io/file.hpp"
 #include "train/data_position.hpp"
 #include "train/stage_checks.hpp"
@@ -30,6 +32,7 @@ data::LoaderConfig loading(const RunConfig& config, const StageSettings& stage,
           .downsampling = static_cast<std::uint32_t>(components.codec().downsampling()),
           .caption_drop = stage.data.caption_drop,
           .controls = components.reads_control(),
+          .replace_damaged = stage.data.replace_damaged,
           .window_shards = static_cast<std::uint32_t>(stage.data.window_shards),
           .prefetch = static_cast<std::uint32_t>(stage.data.prefetch),
           .threads = static_cast<std::uint32_t>(stage.data.workers)};
@@ -62,6 +65,7 @@ StageTraining::StageTraining(const RunConfig& config, std::size_t stage, RunComp
 
 StageTraining::Outcome StageTraining::run(const std::shared_ptr<const data::Dataset>& dataset,
                                           RunRecord& record) {
+  const Doing doing("stage '" + settings_.name + "'");
   checkpoint::RunState& state = record.state();
   const StageModel model{settings_, components_, model_};
   if (state.stage_step == 0) begin(*dataset, record);
@@ -70,6 +74,7 @@ StageTraining::Outcome StageTraining::run(const std::shared_ptr<const data::Data
     GradientStep gradient(components_, model_, settings_, loader);
     while (state.stage_step < settings_.steps) {
       const StepReport report = step(gradient, record);
+      if (goes_back_) return Outcome::goes_back;
       const bool last = state.stage_step == settings_.steps;
       record.after_step(report, model, last, asked_);
       if (!asked_.stop() || last) continue;
@@ -99,20 +104,37 @@ void StageTraining::begin(const data::Dataset& dataset, RunRecord& record) {
   }
 }
 
-double StageTraining::exchange(double part, const RunRecord& record) {
-  // One exchange for the loss and what the ranks are asked for. Each sum of the loss has one term that is not
-  // zero, so it is exact, and the terms are then added in rank order.
+double StageTraining::exchange(double part, const std::vector<std::string>& damages, RunRecord& record) {
+  // One exchange for the loss, what the ranks are asked for and what they have to say. Each sum of a loss has
+  // one term that is not zero, so it is exact, and the terms are then added in rank order.
   const auto ranks = static_cast<std::size_t>(world_.size());
   const RequestSet mine = record.requests();
-  std::vector<double> exchanged(ranks + RequestSet::kinds, 0.0);
+  std::vector<double> exchanged(ranks + RequestSet::kinds + 1, 0.0);
   exchanged[static_cast<std::size_t>(world_.rank())] = part;
   for (std::size_t i = 0; i < RequestSet::kinds; ++i) {
     exchanged[ranks + i] = mine.has(static_cast<Request>(i)) ? 1.0 : 0.0;
   }
-  world_.all_reduce(std::span(exchanged));
+  exchanged.back() = static_cast<double>(damages.size());
+  {
+    const Doing doing("sum of the losses");
+    world_.all_reduce(std::span(exchanged));
+  }
   asked_ = {};
   for (std::size_t i = 0; i < RequestSet::kinds; ++i) {
     if (exchanged[ranks + i] > 0) asked_.add(static_cast<Request>(i));
+  }
+  for (const std::string& damage : damages) log_warning("Another record takes the place of " + damage);
+  std::int64_t& damaged = record.state().faults.damaged_records;
+  damaged += static_cast<std::int64_t>(exchanged.back());
+  if (exchanged.back() > 0 && damaged > settings_.data.damaged_limit) {
+    const std::vector<std::string> all = world_.gather(damages.empty() ? "" : damages.back());
+    throw Error(
+        std::to_string(damaged) + " records were damaged up to step " +
+            std::to_string(record.state().global_step + 1) + ", more than [data] damaged_limit = " +
+            std::to_string(settings_.data.damaged_limit) + " allows; one of them: " +
+            *std::ranges::find_if(all, [](const std::string& text) { return !text.empty(); }),
+        "training",
+        "Copy the shards again from where they were made, or raise damaged_limit, and go on with --resume.");
   }
   double loss = 0;
   for (std::size_t r = 0; r < ranks; ++r) loss += exchanged[r];
@@ -121,18 +143,21 @@ double StageTraining::exchange(double part, const RunRecord& record) {
 
 StepReport StageTraining::step(GradientStep& gradient, RunRecord& record) {
   checkpoint::RunState& state = record.state();
+  set_activity_step(state.global_step + 1);
   const double part = gradient.run({.seed = config_.run.seed,
                                     .stage = static_cast<std::uint32_t>(state.stage),
                                     .attempt = static_cast<std::uint32_t>(state.attempt),
                                     .step = static_cast<std::uint64_t>(state.stage_step)});
   comm::SummedGradients& gradients = model_.sums();
   gradients.finish();
-  const double loss = exchange(part, record);
+  const double loss = exchange(part, gradient.damages(), record);
   const double norm = std::sqrt(gradients.sum_of_squares());
   const double rate = learning_rate(settings_.learning_rate, state.stage_step);
-  const bool finite = std::isfinite(loss) && std::isfinite(norm);
-  double clip = finite ? 1 : 0;
-  if (finite) {
+  const StepFault fault = step_fault(config_.run.faults, state.faults, loss, norm);
+  const bool taken = fault.none();
+  double clip = taken ? 1 : 0;
+  if (taken) {
+    count_taken(state.faults, norm);
     const bool averaging = settings_.ema_smoothing > 0;
     if (averaging && !model_.average_active() && state.stage_step >= settings_.ema_start)
       model_.start_average();
@@ -141,34 +166,58 @@ StepReport StageTraining::step(GradientStep& gradient, RunRecord& record) {
                    .gradient_scale = clip,
                    .average_smoothing = model_.average_active() ? settings_.ema_smoothing : 1.0});
   } else {
-    refuse(std::isfinite(loss), record);
+    refuse(fault, record);
   }
   gradients.publish();
 
   ++state.stage_step;
   ++state.global_step;
   state.samples_seen += settings_.batch;
-  if (finite) {
+  if (taken) {
     state.loss_sum += loss;
     ++state.loss_steps;
   }
-  return {state.global_step, settings_.name, finite ? loss : 0, rate, norm, clip, settings_.batch};
+  return {.step = state.global_step,
+          .stage = settings_.name,
+          .loss = taken ? loss : 0,
+          .learning_rate = rate,
+          .gradient_norm = norm,
+          .clip = clip,
+          .images = settings_.batch,
+          .attempt = state.attempt,
+          .skipped = state.faults.skipped_steps,
+          .damaged = state.faults.damaged_records};
 }
 
-void StageTraining::refuse(bool finite_loss, RunRecord& record) const {
-  const std::string step = std::to_string(record.state().global_step + 1);
-  if (config_.run.non_finite == NonFinite::skip) {
-    record.say("Step " + step + " is left out: its loss or gradient is not finite.");
-    return;
+void StageTraining::refuse(const StepFault& fault, RunRecord& record) {
+  const FaultSettings& settings = config_.run.faults;
+  checkpoint::FaultCounters& counters = record.state().faults;
+  const std::string step =
+      "step " + std::to_string(record.state().global_step + 1) + " (stage '" + settings_.name + "')";
+  const auto last_good = [&] {
+    const std::string newest = record.newest_checkpoint();
+    return newest.empty() ? "" : " The last good checkpoint is " + newest + ".";
+  };
+  if (!fault.finite && settings.non_finite == NonFinite::stop) {
+    record.settle();
+    throw Error(
+        step + " cannot count: " + fault.why + "." + last_good(), "training",
+        "Lower learning_rate or clip_norm, or set [run] non_finite = \"skip\", and go on with --resume.");
   }
+  record.say(step + " is left out: " + fault.why + ".");
+  if (!count_skipped(settings, counters, record.state().global_step + 1)) return;
   record.settle();
-  const std::string newest = record.newest_checkpoint();
-  throw Error(
-      "the " + std::string(finite_loss ? "gradient" : "loss") + " of step " + step + " (stage '" +
-          settings_.name + "') is not a finite number." +
-          (newest.empty() ? "" : " The last good checkpoint is " + newest + "."),
-      "training",
-      "Lower learning_rate or clip_norm, or set [run] non_finite = \"skip\", and go on with --resume.");
+  if (counters.rollbacks >= settings.rollbacks) {
+    throw Error(std::to_string(counters.recent_skips.size()) + " of the last " +
+                    std::to_string(settings.skip_window) + " steps before " + step +
+                    " had to be left out, the last because " + fault.why + ", after the run had gone back " +
+                    std::to_string(counters.rollbacks) + " times." + last_good(),
+                "training",
+                "Lower learning_rate or clip_norm, or raise [run] rollbacks, and go on with --resume.");
+  }
+  record.say(std::to_string(counters.recent_skips.size()) + " of the last " +
+             std::to_string(settings.skip_window) + " steps were left out: the run goes back.");
+  goes_back_ = true;
 }
 
 }  // namespace tessera::train

@@ -3,12 +3,15 @@
 // configuration names, the state of its model, and the loop over its steps.
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "data/dataset.hpp"
 #include "train/gradient_step.hpp"
 #include "train/hand_over.hpp"
 #include "train/model_state.hpp"
 #include "train/run_record.hpp"
+#include "train/step_faults.hpp"
 
 namespace tessera::train {
 
@@ -23,7 +26,11 @@ class StageTraining {
   StageTraining(const StageTraining&) = delete;
   StageTraining& operator=(const StageTraining&) = delete;
 
-  enum class Outcome : std::uint8_t { finished, stopped };
+  enum class Outcome : std::uint8_t {
+    finished,
+    stopped,
+    goes_back,  ///< too many steps had to be left out: the run is to go on from its last regular checkpoint
+  };
   /// Trains from the record's step to the stage's last, and saves. Collective.
   Outcome run(const std::shared_ptr<const data::Dataset>& dataset, RunRecord& record);
 
@@ -35,10 +42,12 @@ class StageTraining {
   void begin(const data::Dataset& dataset, RunRecord& record);
   /// One optimizer step. @return what to report.
   StepReport step(GradientStep& gradient, RunRecord& record);
-  /// The mean loss of the step; remembers what any rank is asked for. Collective.
-  double exchange(double part, const RunRecord& record);
-  /// What a step without a finite loss or gradient comes to: an Error, or a line in the log. Collective.
-  void refuse(bool finite_loss, RunRecord& record) const;
+  /// The mean loss of the step; remembers what any rank is asked for, and counts the records that were
+  /// replaced. Collective.
+  double exchange(double part, const std::vector<std::string>& damages, RunRecord& record);
+  /// What a step that cannot count comes to: an Error, or a line in the log and perhaps a roll-back.
+  /// Collective.
+  void refuse(const StepFault& fault, RunRecord& record);
 
   const RunConfig& config_;
   std::size_t index_;
@@ -47,6 +56,7 @@ class StageTraining {
   RunComponents components_;
   ModelState model_;
   RequestSet asked_;  // of all ranks, after the newest step
+  bool goes_back_ = false;
 };
 
 }  // namespace tessera::train

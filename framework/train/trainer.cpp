@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/activity.hpp"
 #include "compute/matmul.hpp"
 #include "io/file.hpp"
+#include "train/agreement.hpp"
 #include "train/run_record.hpp"
 #include "train/stage_checks.hpp"
 #include "train/stage_training.hpp"
@@ -58,6 +60,8 @@ class Run {
   void enter(RunComponents components, const std::optional<StartPoint>& start);
   /// From a finished stage to the next.
   void hand_over();
+  /// From the stage that cannot go on to the last regular checkpoint, in this stage or an earlier one.
+  void go_back();
 
   const RunConfig& config_;
   const Registry& registry_;
@@ -72,7 +76,9 @@ class Run {
 Run::Run(const RunConfig& config, const Registry& registry, const comm::Communicator& world,
          const std::filesystem::path& out, bool resume, const Hooks& hooks)
     : config_(config), registry_(registry), world_(world) {
+  const Doing doing("opening the run", Doing::Kind::work, slow_work);
   std::vector<RunComponents> components = check_stages();
+  if (world.size() > 1) expect_alike(world, facts_of_run(resolved_, datasets_, registry));
   folder_ = std::make_unique<RunFolder>(world, out, resume);
   const std::optional<checkpoint::Found>& found = folder_->checkpoint();
   std::optional<StartPoint> start;
@@ -82,6 +88,7 @@ Run::Run(const RunConfig& config, const Registry& registry, const comm::Communic
   } else if (config.start) {
     world.together([&] { start.emplace(*config.start); });
     resolved_.set("start.digest", FieldValue(start->digest()));
+    expect_alike(world, {{"start.digest", start->digest()}});
     if (plan_hand_over(0, start->model().outline, outline_of(components.front())).continues_training())
       start->check_continuation();
   }
@@ -129,6 +136,7 @@ void Run::enter(RunComponents components, const std::optional<StartPoint>& start
 }
 
 void Run::hand_over() {
+  const Doing doing("hand-over to the next stage", Doing::Kind::work, slow_work);
   const std::size_t next = stage_->index() + 1;
   RunComponents components(stage_->components(), config_.stage_tree(next));
   const PlannedHandOver plan = plan_hand_over(next, outline_of(stage_->components()), outline_of(components));
@@ -154,10 +162,28 @@ void Run::introduce() {
                std::to_string(threads) + " threads each.");
 }
 
+void Run::go_back() {
+  const Doing doing("going back", Doing::Kind::work, slow_work);
+  folder_->go_back(record_->state().faults.regular_step);
+  const checkpoint::RunState& state = folder_->checkpoint()->description.state;
+  folder_->check_continuation(config_, *folder_->checkpoint(), resolved_);
+  record_->go_back(state);
+  RunComponents components(stage_->components(), config_.stage_tree(static_cast<std::size_t>(state.stage)));
+  stage_.reset();  // its arenas make room
+  enter(std::move(components), std::nullopt);
+}
+
 ExitCode Run::go() {
+  if (config_.run.faults.skip_limit > 0 && !folder_->checkpoint()) {  // there must be something to go back to
+    record_->save({config_.stages[stage_->index()], stage_->components(), stage_->model()});
+  }
   for (;;) {
-    if (stage_->run(datasets_[stage_->index()], *record_) == StageTraining::Outcome::stopped)
-      return ExitCode::resume_later;
+    const StageTraining::Outcome outcome = stage_->run(datasets_[stage_->index()], *record_);
+    if (outcome == StageTraining::Outcome::stopped) return ExitCode::resume_later;
+    if (outcome == StageTraining::Outcome::goes_back) {
+      go_back();
+      continue;
+    }
     if (stage_->index() + 1 == config_.stages.size()) break;
     hand_over();
   }
@@ -193,6 +219,8 @@ PlannedHandOver Run::plan_hand_over(std::size_t into, const ModelOutline& from,
 ExitCode train(const RunConfig& config, const Registry& registry, const comm::Communicator& world,
                const std::filesystem::path& out, bool resume, const Hooks& hooks) {
   const StopSignals signals;
+  std::optional<comm::Watchdog> watchdog;
+  if (hooks.hangs) watchdog.emplace(world, config.run.watchdog_seconds, hooks.hangs);
   Run run(config, registry, world, out, resume, hooks);
   return run.go();
 }

@@ -12,6 +12,7 @@
 
 #include "base/error.hpp"
 #include "comm/communicator.hpp"
+#include "comm/watchdog.hpp"
 #include "io/image.hpp"
 #include "plugin/registry.hpp"
 #include "train/run_config.hpp"
@@ -38,6 +39,8 @@ struct Hooks {
   /// LogLevel::info in either case, so with a terminal attach the screen to the logger at
   /// LogLevel::warning.
   std::ostream* terminal = nullptr;
+  /// What ends a job that hangs ([run] watchdog_seconds). Empty: nothing watches.
+  comm::Watchdog::Alarm hangs;
 };
 
 /// Trains through all stages. Collective; the main thread of every rank.

@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "base/log.hpp"
+#include "comm/job.hpp"
 #include "generate/sample_hook.hpp"
 #include "launch/command.hpp"
 #include "launch/run_files.hpp"
@@ -50,6 +51,10 @@ ExitCode run(const Arguments& arguments, const comm::Communicator& world) {
   train::Hooks hooks;
   hooks.sample = generate::sample_grid;
   hooks.terminal = attach_screen(world.rank());
+  hooks.hangs = [rank = world.rank()](const Error* error) {
+    if (error != nullptr) std::cerr << message(*error, rank) << std::endl;
+    comm::abort_hanging_job(ExitCode::error, error != nullptr);
+  };
   const ExitCode code = train::train(config, registry, world, out, arguments.has("--resume"), hooks);
   if (world.rank() == 0 && code == ExitCode::done) {
     std::cout << "\nThe run is complete: " << out.string() << "\n";

@@ -15,10 +15,11 @@ namespace {
 StepMetrics at_step(std::int64_t step) { return {.step = step, .stage = "one", .loss = 0.1}; }
 
 TEST(Metrics, LineIsJsonThatReadsBackExactly) {
-  StepMetrics metrics{7, "first \"stage\"", 0.1, 2.4e-4, 1.0 / 3, 0.5, 12, 3, 1e9};
+  StepMetrics metrics{7, "first \"stage\"", 0.1, 2.4e-4, 1.0 / 3, 0.5, 12, 3, 1e9, 1, 4, 2};
   EXPECT_EQ(to_json(metrics),
             R"({"step":7,"stage":"first \"stage\"","loss":0.1,"learning_rate":0.00024,)"
-            R"("gradient_norm":0.3333333333333333,"clip":0.5,"images_per_s":12,"seconds":3,"memory":1e+09})");
+            R"("gradient_norm":0.3333333333333333,"clip":0.5,"images_per_s":12,"seconds":3,"memory":1e+09,)"
+            R"("attempt":1,"skipped":4,"damaged":2})");
   metrics.loss = std::nan("");
   EXPECT_NE(to_json(metrics).find("\"loss\":null"), std::string::npos);
 }
@@ -39,6 +40,14 @@ TEST(Metrics, AResumedRunDropsWhatItRepeats) {
   std::string expected;
   for (std::int64_t step = 1; step <= 4; ++step) expected += to_json(at_step(step)) + "\n";
   EXPECT_EQ(io::read_file(path), expected);
+}
+
+TEST(Metrics, AFileThatIsGoneIsNoticed) {
+  const test::TemporaryFolder folder;
+  MetricsFile file(folder / "metrics.jsonl", 0);
+  file.append(at_step(1));
+  std::filesystem::remove(folder / "metrics.jsonl");
+  EXPECT_THROW(file.append(at_step(2)), Error);
 }
 
 TEST(Metrics, KnowsItsMemory) {

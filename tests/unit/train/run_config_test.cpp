@@ -39,7 +39,7 @@ beta2 = 0.99
 )") + kStage + "schedule = \"cosine\"\nhand_over = \"weights\"\nobjective = { p_mean = 0.5 }\n");
   EXPECT_EQ(config.run.precision, "bfloat16");
   EXPECT_EQ(config.run.log_every, 10);
-  EXPECT_EQ(config.run.non_finite, NonFinite::stop);
+  EXPECT_EQ(config.run.faults.non_finite, NonFinite::stop);
   EXPECT_EQ(config.data.path, std::vector<std::string>{"shards"});
   EXPECT_EQ(config.data.caption_drop, 0.1);
   EXPECT_EQ(config.optimizer.beta2, 0.99);
@@ -64,6 +64,9 @@ TEST(RunConfig, NamesWhatItDoesNotKnow) {
 TEST(RunConfig, RefusesWhatDoesNotFitTogether) {
   EXPECT_THAT(failure(""), HasSubstr("no stage"));
   EXPECT_THAT(failure(std::string(kStage) + kStage), HasSubstr("two stages"));
+  EXPECT_THAT(failure(std::string("[run]\nnorm_limit = 0.9\n") + kStage), HasSubstr("ordinary steps"));
+  EXPECT_THAT(failure(std::string("[run]\nskip_limit = 9\nskip_window = 8\n") + kStage),
+              HasSubstr("skip_window"));
   EXPECT_THAT(failure(std::string(kStage) + "schedule = \"cosine\"\nwarmup = 100\n"), HasSubstr("warm-up"));
 }
 
