@@ -9,6 +9,10 @@ fail() {
   exit 1
 }
 
+# A notice may come before there are ranks to pass it on to.
+noticed=''
+trap 'noticed=1' USR1 TERM
+
 program=${TESSERA:-$home/build/host/bin/tessera}
 [ -x "$program" ] || fail "there is no program '$program'. Build it (bash launch/build.sh), or name it in TESSERA."
 
@@ -45,6 +49,7 @@ choose_launcher() {
 on_ranks() {
   local signal=$1 begin=$SECONDS code
   shift
+  [ -n "$noticed" ] && return 143
   supervise "$signal" "${launcher[@]}" "$program" "$@"
   code=$?
   if [ "$code" -gt 128 ] && [ -z "$noticed" ] && [ $((SECONDS - begin)) -lt 60 ]; then

@@ -122,7 +122,14 @@ is_over() {
 }
 steps() { if [ -e "$1/metrics.jsonl" ]; then wc -l <"$1/metrics.jsonl"; else echo 0; fi; }
 has_reached() { [ "$(steps "$1")" -ge "$2" ]; }
-reach() { until_true 40 has_reached "$1" "$2" || give_up "$1 did not reach step $2"; }
+# advance RUN: waits until it has made some steps more.
+advance() {
+  local target=$(($(steps "$1") + 12)) end=$((SECONDS + 40))
+  until has_reached "$1" "$target"; do
+    [ "$SECONDS" -lt "$end" ] || give_up "$1 did not reach step $target"
+    sleep 0.05
+  done
+}
 has_restarted() {
   look "$job"
   hurry
@@ -136,7 +143,7 @@ ends() {
     give_up "job $1 ended as $(field JobState), exit code $(field ExitCode), not as $2, $3:0"
 }
 says() { grep -qF -- "$2" "jobs/$1.log" || complain "job $1 does not say '$2': $(cat "jobs/$1.log")"; }
-digest() { "$tessera" checkpoint show "$1"/checkpoints/step-00000200.h5 | sed -n 's/^ *digest *//p'; }
+digest() { "$tessera" checkpoint show "$1"/checkpoints/step-00000260.h5 | sed -n 's/^ *digest *//p'; }
 wanted() { [ ${#scenes[@]} -eq 0 ] || [[ " ${scenes[*]} " == *" $1 "* ]]; }
 
 cp "$here/toy.toml" .
@@ -156,44 +163,49 @@ if wanted stops; then
   note "a run that nothing disturbs, by mpirun"
 
   submit train toy.toml --out cut
-  reach cut 20
+  advance cut
   says "$job" "started by: srun --mpi=pmix"
   scancel --batch --signal=USR1 "$job"
   restarts 1 "a notice"
   says "$job" "Stopping early with a checkpoint, for a signal"
   note "went on after a notice, at step $(steps cut)"
 
-  reach cut 50
-  scontrol requeue "$job"
-  restarts 2 "a requeue"
-  note "went on after it was preempted, at step $(steps cut)"
-
   # Slurm looks at time limits every 30 seconds. The ranks hold still till then; it wakes them to end them.
-  reach cut 80
+  advance cut
   scancel --signal=STOP "$job"
   scontrol update JobId="$job" EndTime=now+1second
-  restarts 3 "its time limit"
+  restarts 2 "its time limit"
   note "went on after its time limit, at step $(steps cut)"
 
-  reach cut 110
+  advance cut
+  scontrol requeue "$job"
+  restarts 3 "a requeue"
+  note "went on after it was preempted, at step $(steps cut)"
+
+  advance cut
   lose_node "$SLURM_TEST_WORK/cluster" n2
   restarts 4 "the loss of a node"
   note "went on after it lost a node, at step $(steps cut)"
 
-  reach cut 140
+  advance cut
   touch cut/stop
   ends "$job" FAILED 75
   says "$job" "somebody asked the run to rest"
   note "rests after touch cut/stop"
 
-  submit train toy.toml --out cut
+  TESSERA_LAUNCHER=mpirun submit train toy.toml --out cut
   options=(--dependency=afterok:"$job" -N 2 --ntasks-per-node=1)
   first=$job
   submit sample --checkpoint cut --prompt "red heart" "blue circle" --steps 2 --out grid.png
-  ends "$first" COMPLETED 0
+  drawing=$job job=$first
+  advance cut
+  scancel --batch --signal=USR1 "$job"
+  restarts 1 "a notice to mpirun"
+  note "went on under mpirun after a notice, at step $(steps cut)"
   ends "$job" COMPLETED 0
+  ends "$drawing" COMPLETED 0
   [ -s grid.png ] || complain "the sampling job drew nothing"
-  [ "$(steps cut)" -eq 200 ] || complain "the metrics have $(steps cut) lines for 200 steps"
+  [ "$(steps cut)" -eq 260 ] || complain "the metrics have $(steps cut) lines for 260 steps"
   if [ "$(digest whole)" != "$(digest cut)" ] || [ -z "$(digest cut)" ]; then
     complain "the disturbed run ended as '$(digest cut)', the other as '$(digest whole)'"
   fi
