@@ -4,7 +4,6 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <limits>
 #include <new>
 #include <optional>
 #include <utility>
@@ -52,37 +51,6 @@ MPI_Comm split_by(MPI_Comm world, int colour, int key) {
   return part;
 }
 
-MPI_Datatype type_of_bytes(std::size_t bytes) {
-  switch (bytes) {
-    case 1:
-      return MPI_BYTE;
-    case 2:
-      return MPI_UINT16_T;
-    case 4:
-      return MPI_UINT32_T;
-    case 8:
-      return MPI_UINT64_T;
-    default:
-      throw Error("elements of " + std::to_string(bytes) + " bytes cannot be gathered");
-  }
-}
-
-/// Slices as MPI wants them.
-struct Counts {
-  explicit Counts(const std::vector<Slice>& slices) {
-    for (const Slice slice : slices) {
-      if (slice.end > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
-        throw Error("an exchange of " + std::to_string(slice.end) + " elements is too large for MPI",
-                    "exchange between ranks", "Exchange in smaller pieces.");
-      }
-      counts.push_back(static_cast<int>(slice.size()));
-      offsets.push_back(static_cast<int>(slice.begin));
-    }
-  }
-  std::vector<int> counts;
-  std::vector<int> offsets;
-};
-
 void append_text(std::string& record, const std::string& text) {
   record += std::to_string(text.size()) + ' ' + text;
 }
@@ -128,11 +96,6 @@ bool& reduction_abandoned() {
   static bool abandoned = false;
   return abandoned;
 }
-
-struct PendingReduction::State {
-  std::vector<MPI_Request> requests;
-  std::vector<Counts> counts;  // MPI reads them to the end
-};
 
 PendingReduction::PendingReduction() = default;
 PendingReduction::PendingReduction(PendingReduction&& other) noexcept = default;
@@ -264,36 +227,6 @@ PendingReduction Communicator::start_all_reduce_sum(std::span<T> values) const {
   return pending;
 }
 
-template <class T>
-PendingReduction Communicator::start_exchange(const T* sent, const std::vector<Slice>& to, T* received,
-                                              const std::vector<Slice>& from) const {
-  PendingReduction pending;
-  if (state_->size == 1) return pending;
-  pending.state_ = std::make_unique<PendingReduction::State>();
-  pending.state_->counts = {Counts(to), Counts(from)};
-  const Counts& out = pending.state_->counts[0];
-  const Counts& in = pending.state_->counts[1];
-  MPI_Request& request = pending.state_->requests.emplace_back(MPI_REQUEST_NULL);
-  check(MPI_Ialltoallv(sent, out.counts.data(), out.offsets.data(), mpi_type<T>(), received, in.counts.data(),
-                       in.offsets.data(), mpi_type<T>(), state_->world, &request),
-        "MPI_Ialltoallv");
-  return pending;
-}
-
-PendingReduction Communicator::start_all_gather(std::byte* values, std::size_t element_bytes,
-                                                const std::vector<Slice>& parts) const {
-  PendingReduction pending;
-  if (state_->size == 1) return pending;
-  pending.state_ = std::make_unique<PendingReduction::State>();
-  pending.state_->counts = {Counts(parts)};
-  const Counts& in = pending.state_->counts[0];
-  MPI_Request& request = pending.state_->requests.emplace_back(MPI_REQUEST_NULL);
-  check(MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, values, in.counts.data(), in.offsets.data(),
-                        type_of_bytes(element_bytes), state_->world, &request),
-        "MPI_Iallgatherv");
-  return pending;
-}
-
 std::vector<std::string> Communicator::gather(const std::string& text) const {
   const Doing doing("gather", Doing::Kind::wait);
   const auto ranks = static_cast<std::size_t>(state_->size);
@@ -357,9 +290,5 @@ template void Communicator::all_reduce<std::int64_t>(std::span<std::int64_t>, Re
 template PendingReduction Communicator::start_all_reduce_sum<float>(std::span<float>) const;
 template PendingReduction Communicator::start_all_reduce_sum<double>(std::span<double>) const;
 template PendingReduction Communicator::start_all_reduce_sum<std::int64_t>(std::span<std::int64_t>) const;
-template PendingReduction Communicator::start_exchange<float>(const float*, const std::vector<Slice>&, float*,
-                                                              const std::vector<Slice>&) const;
-template PendingReduction Communicator::start_exchange<double>(const double*, const std::vector<Slice>&,
-                                                               double*, const std::vector<Slice>&) const;
 
 }  // namespace tessera::comm

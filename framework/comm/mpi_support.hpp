@@ -5,6 +5,9 @@
 #include <mpi.h>
 
 #include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
 
 #include "base/error.hpp"
 #include "comm/communicator.hpp"
@@ -13,6 +16,27 @@ namespace tessera::comm {
 
 /// @throws Error with MPI's own words when `code` is not MPI_SUCCESS.
 void check(int code, const char* operation);
+
+/// Slices as MPI wants them.
+struct Counts {
+  explicit Counts(const std::vector<Slice>& slices) {
+    for (const Slice slice : slices) {
+      if (slice.end > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
+        throw Error("an exchange of " + std::to_string(slice.end) + " elements is too large for MPI",
+                    "exchange between ranks", "Exchange in smaller pieces.");
+      }
+      counts.push_back(static_cast<int>(slice.size()));
+      offsets.push_back(static_cast<int>(slice.begin));
+    }
+  }
+  std::vector<int> counts;
+  std::vector<int> offsets;
+};
+
+struct PendingReduction::State {
+  std::vector<MPI_Request> requests;
+  std::vector<Counts> counts;  // MPI reads them to the end
+};
 
 struct Communicator::State {
   MPI_Comm world = MPI_COMM_NULL;  ///< the ranks of this communicator
