@@ -182,7 +182,7 @@ bool Watchdog::due(double still) const {
   const bool this_one_works = !read_activity(seats_[world_.node_rank()].activity).waits;
   const double turn = std::min(turn_seconds, seconds_);
   const double limit = seconds_ * static_cast<double>(patience);
-  return still >= limit + (this_one_works ? 0 : somebody_works ? turn : 2 * turn);
+  return still >= limit + (this_one_works ? 0 : somebody_works ? turn : 3 * turn);
 }
 
 Error Watchdog::findings(double still) const {

@@ -64,7 +64,7 @@ fault 0 none 0 whole || { cat "$folder/log"; exit 1; }
 host=$(hostname)
 hang() {  # SIGNAL WORDS SPEAKER STATE
   local run="hang-$1"
-  ends_within 12 1 fault "$1" "$2" $((RANDOM % 30 + 5)) "$run"
+  ends_within 25 1 fault "$1" "$2" $((RANDOM % 30 + 5)) "$run"
   says "^probe: rank "
   says "^probe: rank $3: .*rank 1 (process [0-9]* on $host$4) hangs in: step [0-9]*, stage '[a-z]*', .*$2"
   says "rank 0 waits for the others in: step [0-9]*, stage "
