@@ -10,6 +10,7 @@
 #include "checkpoint/new_file.hpp"
 #include "checkpoint/tensor_parts.hpp"
 #include "comm/available_memory.hpp"
+#include "comm/shared_arena.hpp"
 #include "io/file_seal.hpp"
 
 namespace tessera::checkpoint {
@@ -84,7 +85,7 @@ struct PendingSave::State {
   std::uint64_t bytes = 0;
   NewFile made;
   std::vector<Part> parts;
-  std::unique_ptr<char[]> copy;
+  std::optional<comm::SharedArena> copy;
   std::atomic<bool> unwanted{false};
   std::optional<io::FileReplacement> replacement;  // rank 0
   // Last, so that what runs has ended before anything else of this goes.
@@ -123,8 +124,9 @@ void PendingSave::State::take_parts() {
     return;
   }
   world.together([&] {
-    copy = std::make_unique_for_overwrite<char[]>(mine);
-    char* to = copy.get();
+    // Of its own pages: the heap would keep them when they are freed (keep_freed_memory).
+    copy.emplace(world, std::max<std::size_t>(1, mine), comm::Placement::private_memory);
+    char* to = reinterpret_cast<char*>(copy->data());
     for (Part& part : parts) {
       std::memcpy(to, part.from, part.bytes);
       part.from = to;

@@ -10,6 +10,8 @@
 #include "mpi/faults/log_lines.hpp"
 #include "mpi/faults/short_run.hpp"
 #include "mpi/train/toy_checkpoint.hpp"
+#include "tensor/allocator.hpp"
+#include "train/metrics.hpp"
 
 namespace tessera::test {
 namespace {
@@ -65,6 +67,28 @@ TEST(PendingSave, WithoutACopyHoldsWhatIsThereWhenItIsWritten) {
   const auto found = checkpoint::verify(folder / "a.h5");
   checkpoint::load(found, folder / "a.h5", loaded.store, loaded.arenas(), world.alone());
   EXPECT_TRUE(loaded.bytes() == toy.bytes());
+}
+
+TEST(PendingSave, GivesTheMemoryOfTheCopyBack) {
+  const Communicator world = Communicator::world();
+  const CommonFolder folder(world);
+  const Toy toy(7, "float32", 500'000);  // 28 MB in all
+  keep_freed_memory();                   // as programs do
+  const auto memory = [&] {
+    world.barrier();
+    return world.ordered_sum(train::proportional_memory()) / 1e6;
+  };
+  PendingSave(folder / "a.h5", sample_state(), toy.store, toy.arenas(), world)
+      .finish();  // whatever libraries take for good
+  const double before = memory();
+  if (world.rank() == 0) set_fault({Call::sync, Effect::hold});
+  PendingSave pending(folder / "a.h5", sample_state(), toy.store, toy.arenas(), world);
+  if (world.rank() == 0) await_strike();
+  while (world.rank() != 0 && !pending.ready()) std::this_thread::yield();
+  EXPECT_LT(memory() - before, 4);  // the bytes are written, the sync is not over
+  clear_fault();
+  pending.finish();
+  EXPECT_LT(memory() - before, 4);
 }
 
 TEST(PendingSave, GivenUpItLeavesNothing) {
