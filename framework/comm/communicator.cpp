@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "comm/mpi_support.hpp"
+#include "comm/virtual_group.hpp"
 
 namespace tessera::comm {
 namespace {
@@ -91,6 +92,10 @@ bool& reduction_abandoned() {
 
 struct PendingReduction::State {
   std::vector<MPI_Request> requests;
+  // Of virtual ranks, instead of requests:
+  std::shared_ptr<VirtualGroup> group;
+  std::shared_ptr<VirtualCall> call;
+  int member = 0;
 };
 
 PendingReduction::PendingReduction() = default;
@@ -100,6 +105,10 @@ PendingReduction& PendingReduction::operator=(PendingReduction&& other) noexcept
   return *this;
 }
 PendingReduction::~PendingReduction() {
+  if (state_ && state_->call) {
+    state_->group->abandon(state_->member, *state_->call);
+    return;
+  }
   const auto deadline = std::chrono::steady_clock::now() + patience_with_abandoned;
   try {
     while (!test()) {
@@ -114,17 +123,26 @@ PendingReduction::~PendingReduction() {
 bool PendingReduction::test() {
   if (!state_) return true;
   int done = 0;
-  check(MPI_Testall(static_cast<int>(state_->requests.size()), state_->requests.data(), &done,
-                    MPI_STATUSES_IGNORE),
-        "MPI_Testall");
+  if (state_->call) {
+    done = state_->call->done ? 1 : 0;
+  } else {
+    check(MPI_Testall(static_cast<int>(state_->requests.size()), state_->requests.data(), &done,
+                      MPI_STATUSES_IGNORE),
+          "MPI_Testall");
+  }
   if (done != 0) state_.reset();
   return done != 0;
 }
 
 void PendingReduction::wait() {
   if (!state_) return;
-  check(MPI_Waitall(static_cast<int>(state_->requests.size()), state_->requests.data(), MPI_STATUSES_IGNORE),
+  if (state_->call) {
+    state_->group->wait(state_->member, *state_->call);
+  } else {
+    check(
+        MPI_Waitall(static_cast<int>(state_->requests.size()), state_->requests.data(), MPI_STATUSES_IGNORE),
         "MPI_Waitall");
+  }
   state_.reset();
 }
 
@@ -147,6 +165,7 @@ Communicator Communicator::world() {
 Communicator Communicator::node() const {
   auto state = std::make_shared<State>();
   state->world = state->node = state_->node;
+  state->virtual_world = state->virtual_node = state_->virtual_node;
   state->rank = state->node_rank = state_->node_rank;
   state->size = state->node_size = state_->node_size;
   return Communicator(std::move(state));
@@ -155,6 +174,8 @@ Communicator Communicator::node() const {
 Communicator Communicator::alone() const {
   auto state = std::make_shared<State>();
   state->world = state->node = MPI_COMM_SELF;
+  if (state_->virtual_world)
+    state->virtual_world = state->virtual_node = state_->virtual_world->alone(state_->rank);
   return Communicator(std::move(state));
 }
 
@@ -164,6 +185,7 @@ int Communicator::node_rank() const { return state_->node_rank; }
 int Communicator::node_size() const { return state_->node_size; }
 
 void Communicator::barrier() const {
+  if (state_->virtual_world) return state_->virtual_world->barrier(state_->rank);
   // MPI promises nothing about memory that it does not manage; the fences make the order explicit.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   check(MPI_Barrier(state_->world), "MPI_Barrier");
@@ -171,6 +193,7 @@ void Communicator::barrier() const {
 }
 
 void Communicator::broadcast(std::span<std::byte> bytes, int root) const {
+  if (state_->virtual_world) return state_->virtual_world->broadcast(state_->rank, bytes, root);
   for_each_piece(bytes.size(), 1, [&](std::size_t begin, int count) {
     check(MPI_Bcast(bytes.data() + begin, count, MPI_BYTE, root, state_->world), "MPI_Bcast");
   });
@@ -179,6 +202,9 @@ void Communicator::broadcast(std::span<std::byte> bytes, int root) const {
 template <class T>
 void Communicator::all_reduce(std::span<T> values, Reduction reduction) const {
   if (state_->size == 1) return;
+  if (const auto& group = state_->virtual_world) {
+    return group->wait(state_->rank, *group->start_all_reduce(state_->rank, "all_reduce", values, reduction));
+  }
   for_each_piece(values.size(), sizeof(T), [&](std::size_t begin, int count) {
     check(MPI_Allreduce(MPI_IN_PLACE, values.data() + begin, count, mpi_type<T>(), mpi_op(reduction),
                         state_->world),
@@ -191,6 +217,12 @@ PendingReduction Communicator::start_all_reduce_sum(std::span<T> values) const {
   PendingReduction pending;
   if (state_->size == 1 || values.empty()) return pending;
   pending.state_ = std::make_unique<PendingReduction::State>();
+  if (const auto& group = state_->virtual_world) {
+    pending.state_->group = group;
+    pending.state_->call = group->start_all_reduce(state_->rank, "start_all_reduce", values, Reduction::sum);
+    pending.state_->member = state_->rank;
+    return pending;
+  }
   for_each_piece(values.size(), sizeof(T), [&](std::size_t begin, int count) {
     MPI_Request& request = pending.state_->requests.emplace_back(MPI_REQUEST_NULL);
     check(MPI_Iallreduce(MPI_IN_PLACE, values.data() + begin, count, mpi_type<T>(), MPI_SUM, state_->world,
@@ -201,6 +233,7 @@ PendingReduction Communicator::start_all_reduce_sum(std::span<T> values) const {
 }
 
 std::vector<std::string> Communicator::gather(const std::string& text) const {
+  if (state_->virtual_world) return state_->virtual_world->gather(state_->rank, text);
   const auto ranks = static_cast<std::size_t>(state_->size);
   const int length = static_cast<int>(text.size());
   std::vector<int> lengths(ranks);
@@ -223,6 +256,7 @@ std::vector<std::string> Communicator::gather(const std::string& text) const {
 }
 
 double Communicator::ordered_sum(double value) const {
+  if (state_->virtual_world) return state_->virtual_world->ordered_sum(state_->rank, value);
   std::vector<double> values(static_cast<std::size_t>(state_->size));
   check(MPI_Allgather(&value, 1, MPI_DOUBLE, values.data(), 1, MPI_DOUBLE, state_->world), "MPI_Allgather");
   double sum = 0.0;

@@ -14,6 +14,8 @@ namespace tessera::comm {
 /// @throws Error with MPI's own words when `code` is not MPI_SUCCESS.
 void check(int code, const char* operation);
 
+class VirtualGroup;
+
 struct Communicator::State {
   MPI_Comm world = MPI_COMM_NULL;  ///< the ranks of this communicator
   MPI_Comm node = MPI_COMM_NULL;   ///< those of them on this rank's node
@@ -21,6 +23,8 @@ struct Communicator::State {
   int size = 1;
   int node_rank = 0;
   int node_size = 1;
+  std::shared_ptr<VirtualGroup> virtual_world;  ///< set: these ranks are virtual, and MPI has no part in them
+  std::shared_ptr<VirtualGroup> virtual_node;
 };
 
 template <class T>
