@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/timeline.hpp"
 #include "ops/accumulate.hpp"
 #include "ops/graph.hpp"
 
@@ -36,7 +37,10 @@ double GradientStep::run(const RandomKey& key) {
   double loss = 0;
   const std::uint32_t micros = loader_.micro_batches();
   for (std::uint32_t micro = 0; micro < micros; ++micro) {
-    loss += micro_step(loader_.next(), key, micro + 1 == micros);
+    TimelineSpan wait("wait for data", micro);
+    const data::HostBatch& batch = loader_.next();
+    wait.end();
+    loss += micro_step(batch, key, micro + 1 == micros);
   }
   model_.route().end_step(micros, most_micro_batches());
   return loss;
@@ -49,6 +53,7 @@ std::uint32_t GradientStep::most_micro_batches() const {
 }
 
 double GradientStep::micro_step(const data::HostBatch& batch, const RandomKey& key, bool last) {
+  TimelineSpan forward("forward", batch.micro);
   const DType type = model_.store().precision().residual;
   const Shape shape = latent_shape(batch);
   if (model_.route().follows_backward(last)) model_.store().clear_uses();
@@ -59,7 +64,11 @@ double GradientStep::micro_step(const data::HostBatch& batch, const RandomKey& k
                                condition_of(batch), stage_.mask_ratio > 0 ? &mask : nullptr};
   const ObjectiveLoss loss = components_.objective().loss(components_.backbone(), training, draws);
   const std::vector<double> losses = ops::converted(loss.per_image.value(), DType::f64).to_host<double>();
-  backward(loss.per_image, batch.weight, last);
+  forward.end();
+  {
+    const TimelineSpan span("backward", batch.micro);
+    backward(loss.per_image, batch.weight, last);
+  }
   double sum = 0;
   for (std::size_t i = 0; i < losses.size(); ++i) sum += batch.weight[i] * losses[i];
   return sum / static_cast<double>(stage_.batch);

@@ -58,6 +58,8 @@ RunSettings run_settings(const Config& config) {
   run.max_minutes = config.get<double>("max_minutes");
   run.non_finite = config.get<std::string>("non_finite") == "skip" ? NonFinite::skip : NonFinite::stop;
   run.sample_every = config.get<std::int64_t>("sample_every");
+  run.trace_steps = config.get<std::int64_t>("trace_steps");
+  run.trace_after = config.get<std::int64_t>("trace_after");
   run.sample = {.prompts = config.get<std::vector<std::string>>("sample_prompts"),
                 .seed = static_cast<std::uint64_t>(config.get<std::int64_t>("sample_seed")),
                 .guidance = config.get<double>("sample_guidance"),

@@ -42,6 +42,8 @@ struct RunSettings {
   double max_minutes = 0;                  ///< stop with a checkpoint and exit code 75 after; 0: no limit
   NonFinite non_finite = NonFinite::stop;  ///< what a NaN or infinite loss or gradient does
   std::int64_t sample_every = 0;           ///< steps between sample grids; 0: none
+  std::int64_t trace_steps = 0;            ///< steps in the timeline; 0: none
+  std::int64_t trace_after = 2;            ///< steps before them
   SampleSettings sample;
 };
 

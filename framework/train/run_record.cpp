@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/timeline.hpp"
 #include "io/png.hpp"
 #include "train/stop_signals.hpp"
 
@@ -16,7 +17,8 @@ RunRecord::RunRecord(const RunConfig& config, const comm::Communicator& world, c
       folder_(folder),
       state_(std::move(state)),
       saved_step_(resumed ? state_.global_step : -1),
-      reporter_(world, folder.root(), state_.global_step, config.total_steps(), resumed, hooks.terminal) {}
+      reporter_(world, folder.root(), state_.global_step, config.total_steps(), resumed, hooks.terminal),
+      trace_(world, folder.root() / "trace.json", config.run.trace_steps, config.run.trace_after) {}
 
 void RunRecord::after_step(const StepReport& step, const StageModel& model, bool last, bool stop) {
   reporter_.step(step);
@@ -25,6 +27,7 @@ void RunRecord::after_step(const StepReport& step, const StageModel& model, bool
   if (due(config_.run.checkpoint_every) || stop) save(model);
   if (hooks_.sample && !model.settings.sample.prompts.empty() && (due(config_.run.sample_every) || last))
     sample(model);
+  trace_.after_step();
 }
 
 void RunRecord::report(const StepReport& step) {
@@ -36,6 +39,7 @@ void RunRecord::report(const StepReport& step) {
 
 void RunRecord::save(const StageModel& model) {
   if (saved_step_ == state_.global_step) return;
+  const TimelineSpan span("checkpoint", state_.global_step);
   reporter_.pause([&] {
     state_.optimizer_updates = model.state.optimizer().updates();
     state_.average_active = model.state.average_active();
@@ -46,6 +50,7 @@ void RunRecord::save(const StageModel& model) {
 }
 
 void RunRecord::sample(const StageModel& model) {
+  const TimelineSpan span("samples", state_.global_step);
   reporter_.pause([&] {
     model.state.swap_average();
     const io::Image grid = hooks_.sample({model.components, model.settings.sample, model.settings.resolution,

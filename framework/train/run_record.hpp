@@ -11,6 +11,7 @@
 #include "train/reporter.hpp"
 #include "train/run_config.hpp"
 #include "train/run_folder.hpp"
+#include "train/run_trace.hpp"
 #include "train/trainer.hpp"
 
 namespace tessera::train {
@@ -38,6 +39,8 @@ class RunRecord {
   void after_step(const StepReport& report, const StageModel& model, bool last, bool stop);
   /// Writes a checkpoint, unless this step has one. Collective.
   void save(const StageModel& model);
+  /// No step follows. Collective.
+  void finish() { trace_.finish(); }
   /// The newest checkpoint; empty when there is none.
   [[nodiscard]] std::string newest_checkpoint() const;
   /// A signal arrived, or the time is over. Local.
@@ -54,6 +57,7 @@ class RunRecord {
   checkpoint::RunState state_;
   std::int64_t saved_step_;
   Reporter reporter_;
+  RunTrace trace_;
 };
 
 }  // namespace tessera::train

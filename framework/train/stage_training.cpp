@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/timeline.hpp"
 #include "train/data_position.hpp"
 #include "train/stage_checks.hpp"
 
@@ -105,14 +106,20 @@ double StageTraining::exchange(double part, const RunRecord& record) {
 
 StepReport StageTraining::step(GradientStep& gradient, RunRecord& record) {
   checkpoint::RunState& state = record.state();
+  const TimelineSpan whole("step", state.global_step);
   const double part = gradient.run({.seed = config_.run.seed,
                                     .stage = static_cast<std::uint32_t>(state.stage),
                                     .attempt = static_cast<std::uint32_t>(state.attempt),
                                     .step = static_cast<std::uint64_t>(state.stage_step)});
   comm::SummedGradients& gradients = model_.sums();
+  TimelineSpan sums("finish sums");
   gradients.finish();
+  sums.end();
+  TimelineSpan agreement("loss and norm");
   const double loss = exchange(part, record);
   const double norm = std::sqrt(gradients.sum_of_squares());
+  agreement.end();
+  TimelineSpan update("optimizer");
   const double rate = learning_rate(settings_.learning_rate, state.stage_step);
   const bool finite = std::isfinite(loss) && std::isfinite(norm);
   double clip = finite ? 1 : 0;
@@ -129,7 +136,11 @@ StepReport StageTraining::step(GradientStep& gradient, RunRecord& record) {
   } else {
     refuse(std::isfinite(loss), record);
   }
-  gradients.publish();
+  update.end();
+  {
+    const TimelineSpan span("publish");
+    gradients.publish();
+  }
 
   ++state.stage_step;
   ++state.global_step;

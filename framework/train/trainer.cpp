@@ -156,11 +156,14 @@ void Run::introduce() {
 
 ExitCode Run::go() {
   for (;;) {
-    if (stage_->run(datasets_[stage_->index()], *record_) == StageTraining::Outcome::stopped)
+    if (stage_->run(datasets_[stage_->index()], *record_) == StageTraining::Outcome::stopped) {
+      record_->finish();
       return ExitCode::resume_later;
+    }
     if (stage_->index() + 1 == config_.stages.size()) break;
     hand_over();
   }
+  record_->finish();
   record_->say("Finished after " + readable_time(record_->seconds()) + ".");
   return ExitCode::done;
 }
