@@ -177,7 +177,7 @@ std::vector<RunComponents> Run::check_stages() {
   }
   if (config_.start) made.front().merge(resolved_hand_over(registry_, config_.start->hand_over));
   resolved_ = config_.resolved(made);
-  datasets_ = open_data(config_, all);
+  datasets_ = open_data(config_, all, world_);
   for (std::size_t i = 0; i < all.size(); ++i) {
     check_stage(config_, i, all[i], *datasets_[i], world_);
     if (i > 0) (void)plan_hand_over(i, outline_of(all[i - 1]), outline_of(all[i]));
