@@ -11,6 +11,7 @@
 #include "base/log.hpp"
 #include "data/dataset.hpp"
 #include "data/layout_bytes.hpp"
+#include "data/loader.hpp"
 #include "unit/data/sample_shards.hpp"
 
 namespace tessera::data {
@@ -169,6 +170,26 @@ TEST_F(FolderIndex, SparesTheInspection) {
   EXPECT_EQ(log_, "");
   fs::remove(index_of(folder_.path()));
   EXPECT_THROW(Dataset({folder_.path()}), Error);
+}
+
+TEST_F(FolderIndex, AsManyShardsStayOpenAsTheOrderUses) {
+  const auto dataset = std::make_shared<const Dataset>(std::vector<std::string>{folder_.path()});
+  const auto reopened = [&] {
+    std::vector<std::shared_ptr<const ShardReader>> held;
+    for (std::size_t s = 0; s < kShards; ++s) held.push_back(dataset->reader(s));
+    std::size_t again = 0;
+    for (std::size_t s = 0; s < kShards; ++s) again += dataset->reader(s) != held[s] ? 1 : 0;
+    return again;
+  };
+  EXPECT_EQ(reopened(), kShards);  // a data set that nobody draws from holds 32
+  {
+    const Loader loader(dataset, {.resolution = 16, .global_batch = 4, .window_shards = kShards});
+    EXPECT_EQ(reopened(), 0U);
+  }
+  const std::weak_ptr<const ShardReader> closed = dataset->reader(0);
+  EXPECT_FALSE(closed.expired());
+  dataset->close_shards();
+  EXPECT_TRUE(closed.expired());
 }
 
 TEST_F(FolderIndex, HoldsForACopyWhoseTimesAreOthers) {
