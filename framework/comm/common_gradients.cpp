@@ -9,6 +9,7 @@
 
 #include "base/activity.hpp"
 #include "base/error.hpp"
+#include "base/timeline.hpp"
 #include "comm/ordered_sums.hpp"
 
 namespace tessera::comm {
@@ -108,7 +109,7 @@ void CommonGradients::contribute(std::size_t range, const Tensor& gradient) {
   }
   const bool replace = replaces(range);
   const std::uint64_t turn = rounds_[range]++ * static_cast<std::uint64_t>(world().size()) + position(range);
-  queue_.push_back({range, gradient, turn, replace});
+  queue_.push_back({range, gradient, turn, replace, timeline().on() ? timeline().now() : 0});
   if (!in_place(queue_.back())) queued_bytes_ += gradient.defined() ? gradient.bytes() : 0;
   progress();
   if (may_queue()) return;
@@ -139,6 +140,10 @@ void CommonGradients::progress() {
     if (!advance(*at)) {
       ++at;
       continue;
+    }
+    if (timeline().on()) {
+      timeline().add({"sum parameter", TimelineEvent::flight, at->begin, timeline().now(),
+                      static_cast<std::int64_t>(at->range)});
     }
     if (at->gradient.defined() && !in_place(*at)) queued_bytes_ -= at->gradient.bytes();
     at = queue_.erase(at);

@@ -65,6 +65,7 @@ class CommonGradients final : public SummedGradients {
     Tensor gradient;
     std::uint64_t turn;  ///< the value that shows that it is this rank's turn at a piece
     bool replace;
+    std::int64_t begin = 0;  ///< for the timeline
     std::size_t next_piece = 0;
   };
   /// This rank's place in the order of a range.

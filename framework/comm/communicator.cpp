@@ -10,6 +10,7 @@
 
 #include "base/activity.hpp"
 #include "comm/mpi_support.hpp"
+#include "comm/virtual_group.hpp"
 
 namespace tessera::comm {
 namespace {
@@ -104,6 +105,10 @@ PendingReduction& PendingReduction::operator=(PendingReduction&& other) noexcept
   return *this;
 }
 PendingReduction::~PendingReduction() {
+  if (state_ && state_->call) {
+    state_->group->abandon(state_->member, *state_->call);
+    return;
+  }
   const auto deadline = std::chrono::steady_clock::now() + patience_with_abandoned;
   try {
     while (!test()) {
@@ -118,9 +123,13 @@ PendingReduction::~PendingReduction() {
 bool PendingReduction::test() {
   if (!state_) return true;
   int done = 0;
-  check(MPI_Testall(static_cast<int>(state_->requests.size()), state_->requests.data(), &done,
-                    MPI_STATUSES_IGNORE),
-        "MPI_Testall");
+  if (state_->call) {
+    done = state_->call->done ? 1 : 0;
+  } else {
+    check(MPI_Testall(static_cast<int>(state_->requests.size()), state_->requests.data(), &done,
+                      MPI_STATUSES_IGNORE),
+          "MPI_Testall");
+  }
   if (done != 0) state_.reset();
   return done != 0;
 }
@@ -128,8 +137,13 @@ bool PendingReduction::test() {
 void PendingReduction::wait() {
   if (!state_) return;
   const Doing doing("all-reduce", Doing::Kind::wait);
-  check(MPI_Waitall(static_cast<int>(state_->requests.size()), state_->requests.data(), MPI_STATUSES_IGNORE),
+  if (state_->call) {
+    state_->group->wait(state_->member, *state_->call);
+  } else {
+    check(
+        MPI_Waitall(static_cast<int>(state_->requests.size()), state_->requests.data(), MPI_STATUSES_IGNORE),
         "MPI_Waitall");
+  }
   state_.reset();
 }
 
@@ -152,6 +166,7 @@ Communicator Communicator::world() {
 Communicator Communicator::node() const {
   auto state = std::make_shared<State>();
   state->world = state->node = state_->node;
+  state->virtual_world = state->virtual_node = state_->virtual_node;
   state->rank = state->node_rank = state_->node_rank;
   state->size = state->node_size = state_->node_size;
   return Communicator(std::move(state));
@@ -160,10 +175,13 @@ Communicator Communicator::node() const {
 Communicator Communicator::alone() const {
   auto state = std::make_shared<State>();
   state->world = state->node = MPI_COMM_SELF;
+  if (state_->virtual_world)
+    state->virtual_world = state->virtual_node = state_->virtual_world->alone(state_->rank);
   return Communicator(std::move(state));
 }
 
 Communicator Communicator::split(int colour, int key) const {
+  state_->require_mpi("a split");
   auto state = std::make_shared<State>();
   state->world = split_by(state_->world, colour, key);
   MPI_Comm_rank(state->world, &state->rank);
@@ -175,6 +193,7 @@ Communicator Communicator::split(int colour, int key) const {
 }
 
 Communicator Communicator::on_nodes_of(int ranks) const {
+  state_->require_mpi("pretended nodes");
   auto state = std::make_shared<State>(*state_);
   state->node = split_by(state_->world, state_->rank / ranks, state_->rank);
   MPI_Comm_rank(state->node, &state->node_rank);
@@ -189,6 +208,7 @@ int Communicator::node_size() const { return state_->node_size; }
 
 void Communicator::barrier() const {
   const Doing doing("barrier", Doing::Kind::wait);
+  if (state_->virtual_world) return state_->virtual_world->barrier(state_->rank);
   // MPI promises nothing about memory that it does not manage; the fences make the order explicit.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   check(MPI_Barrier(state_->world), "MPI_Barrier");
@@ -197,6 +217,7 @@ void Communicator::barrier() const {
 
 void Communicator::broadcast(std::span<std::byte> bytes, int root) const {
   const Doing doing("broadcast", Doing::Kind::wait);
+  if (state_->virtual_world) return state_->virtual_world->broadcast(state_->rank, bytes, root);
   for_each_piece(bytes.size(), 1, [&](std::size_t begin, int count) {
     check(MPI_Bcast(bytes.data() + begin, count, MPI_BYTE, root, state_->world), "MPI_Bcast");
   });
@@ -206,6 +227,9 @@ template <class T>
 void Communicator::all_reduce(std::span<T> values, Reduction reduction) const {
   if (state_->size == 1) return;
   const Doing doing("all-reduce", Doing::Kind::wait);
+  if (const auto& group = state_->virtual_world) {
+    return group->wait(state_->rank, *group->start_all_reduce(state_->rank, "all_reduce", values, reduction));
+  }
   for_each_piece(values.size(), sizeof(T), [&](std::size_t begin, int count) {
     check(MPI_Allreduce(MPI_IN_PLACE, values.data() + begin, count, mpi_type<T>(), mpi_op(reduction),
                         state_->world),
@@ -218,6 +242,12 @@ PendingReduction Communicator::start_all_reduce_sum(std::span<T> values) const {
   PendingReduction pending;
   if (state_->size == 1 || values.empty()) return pending;
   pending.state_ = std::make_unique<PendingReduction::State>();
+  if (const auto& group = state_->virtual_world) {
+    pending.state_->group = group;
+    pending.state_->call = group->start_all_reduce(state_->rank, "start_all_reduce", values, Reduction::sum);
+    pending.state_->member = state_->rank;
+    return pending;
+  }
   for_each_piece(values.size(), sizeof(T), [&](std::size_t begin, int count) {
     MPI_Request& request = pending.state_->requests.emplace_back(MPI_REQUEST_NULL);
     check(MPI_Iallreduce(MPI_IN_PLACE, values.data() + begin, count, mpi_type<T>(), MPI_SUM, state_->world,
@@ -229,6 +259,7 @@ PendingReduction Communicator::start_all_reduce_sum(std::span<T> values) const {
 
 std::vector<std::string> Communicator::gather(const std::string& text) const {
   const Doing doing("gather", Doing::Kind::wait);
+  if (state_->virtual_world) return state_->virtual_world->gather(state_->rank, text);
   const auto ranks = static_cast<std::size_t>(state_->size);
   const int length = static_cast<int>(text.size());
   std::vector<int> lengths(ranks);
@@ -252,6 +283,7 @@ std::vector<std::string> Communicator::gather(const std::string& text) const {
 
 double Communicator::ordered_sum(double value) const {
   const Doing doing("gather", Doing::Kind::wait);
+  if (state_->virtual_world) return state_->virtual_world->ordered_sum(state_->rank, value);
   std::vector<double> values(static_cast<std::size_t>(state_->size));
   check(MPI_Allgather(&value, 1, MPI_DOUBLE, values.data(), 1, MPI_DOUBLE, state_->world), "MPI_Allgather");
   double sum = 0.0;

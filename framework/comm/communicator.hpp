@@ -41,7 +41,11 @@ class PendingReduction {
   std::unique_ptr<State> state_;
 };
 
-/// A group of ranks; copies share it. T is float, double or std::int64_t throughout.
+struct VirtualCluster;
+struct CollectiveCall;
+
+/// A group of ranks, of MPI or virtual ones (comm/virtual_ranks.hpp); copies share it. T is float, double or
+/// std::int64_t throughout.
 class Communicator {
  public:
   /// All ranks of the job, with a channel of its own. Collective. Needs an Environment.
@@ -94,6 +98,8 @@ class Communicator {
   void together(const std::function<void()>& work) const;
 
  private:
+  friend std::vector<CollectiveCall> run_virtual_ranks(const VirtualCluster& cluster,
+                                                       const std::function<void(const Communicator&)>& body);
   struct State;
   explicit Communicator(std::shared_ptr<const State> state);
   std::shared_ptr<const State> state_;

@@ -31,6 +31,7 @@ PendingReduction Communicator::start_exchange(const T* sent, const std::vector<S
                                               const std::vector<Slice>& from) const {
   PendingReduction pending;
   if (state_->size == 1) return pending;
+  state_->require_mpi("an exchange of parts");
   pending.state_ = std::make_unique<PendingReduction::State>();
   pending.state_->counts = {Counts(to), Counts(from)};
   const Counts& out = pending.state_->counts[0];
@@ -46,6 +47,7 @@ PendingReduction Communicator::start_all_gather(std::byte* values, std::size_t e
                                                 const std::vector<Slice>& parts) const {
   PendingReduction pending;
   if (state_->size == 1) return pending;
+  state_->require_mpi("an exchange of parts");
   pending.state_ = std::make_unique<PendingReduction::State>();
   pending.state_->counts = {Counts(parts)};
   const Counts& in = pending.state_->counts[0];

@@ -6,6 +6,7 @@
 
 #include "base/activity.hpp"
 #include "base/error.hpp"
+#include "base/timeline.hpp"
 
 namespace tessera::comm {
 namespace {
@@ -48,7 +49,8 @@ void GradientReducer::bucket_ready(std::size_t index) {
   const Slice bucket = buckets_[index];
   const std::size_t step = piece_bytes / size_of(dtype());
   for (std::size_t begin = bucket.begin; begin < bucket.end; begin += step) {
-    waiting_.push_back({begin, std::min(begin + step, bucket.end)});
+    const std::size_t end = std::min(begin + step, bucket.end);
+    waiting_.push_back({{begin, end}, index, begin == bucket.begin, end == bucket.end});
   }
   progress();
 }
@@ -60,18 +62,30 @@ void GradientReducer::ready_up_to(std::size_t element) {
 }
 
 void GradientReducer::progress() {
-  while (!flying_.empty() && flying_.front().sum.test()) flying_.pop_front();
+  while (!flying_.empty() && flying_.front().reduction.test()) land();
   launch();
+}
+
+void GradientReducer::land() {
+  const Piece piece = flying_.front().piece;
+  flying_.pop_front();
+  if (!piece.last) return;
+  if (timeline().on()) {
+    timeline().add({"reduce bucket", TimelineEvent::flight, started_.front(), timeline().now(),
+                    static_cast<std::int64_t>(piece.bucket)});
+  }
+  started_.pop_front();
 }
 
 void GradientReducer::launch() {
   while (flying_.size() < flying_at_most && !waiting_.empty()) {
-    const Slice piece = waiting_.front();
+    const Piece piece = waiting_.front();
     waiting_.pop_front();
+    if (piece.first) started_.push_back(timeline().now());
     dispatch_gradient_type(dtype(), [&]<class T>(T*) {
       T* const values = reinterpret_cast<T*>(gradients().data());
-      flying_.push_back({piece.begin / buckets_.front().size(),
-                         world().start_all_reduce_sum(std::span(values + piece.begin, piece.size()))});
+      const std::span<T> own(values + piece.elements.begin, piece.elements.size());
+      flying_.push_back({piece, world().start_all_reduce_sum(own)});
     });
   }
 }
@@ -83,9 +97,10 @@ void GradientReducer::finish() {
   if (sharers().size() > 1) sharers().barrier();
   while (!flying_.empty() || !waiting_.empty()) {
     launch();
-    const Doing doing("sum of gradient bucket " + std::to_string(flying_.front().bucket), Doing::Kind::wait);
-    flying_.front().sum.wait();
-    flying_.pop_front();
+    const Doing doing("sum of gradient bucket " + std::to_string(flying_.front().piece.bucket),
+                      Doing::Kind::wait);
+    flying_.front().reduction.wait();
+    land();
   }
 }
 

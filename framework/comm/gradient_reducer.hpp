@@ -40,17 +40,26 @@ class GradientReducer final : public SummedGradients {
   void publish() override;
 
  private:
-  struct Flight {
+  /// Elements of one bucket that are reduced at once.
+  struct Piece {
+    Slice elements;
     std::size_t bucket;
-    PendingReduction sum;
+    bool first, last;  ///< of the bucket
+  };
+  struct Flight {
+    Piece piece;
+    PendingReduction reduction;
   };
   void launch();
+  /// The reduction that was started first is done.
+  void land();
 
   std::vector<Slice> buckets_;
   std::vector<bool> named_;
   std::size_t first_unnamed_ = 0;
-  std::deque<Slice> waiting_;  ///< pieces of named buckets, in the order of their naming
+  std::deque<Piece> waiting_;  ///< of named buckets, in the order of their naming
   std::deque<Flight> flying_;
+  std::deque<std::int64_t> started_;  ///< when the buckets in flight were, for the timeline
 };
 
 }  // namespace tessera::comm

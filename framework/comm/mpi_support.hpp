@@ -33,9 +33,16 @@ struct Counts {
   std::vector<int> offsets;
 };
 
+class VirtualGroup;
+struct VirtualCall;
+
 struct PendingReduction::State {
   std::vector<MPI_Request> requests;
   std::vector<Counts> counts;  // MPI reads them to the end
+  // Of virtual ranks, instead of both:
+  std::shared_ptr<VirtualGroup> group;
+  std::shared_ptr<VirtualCall> call;
+  int member = 0;
 };
 
 struct Communicator::State {
@@ -45,6 +52,14 @@ struct Communicator::State {
   int size = 1;
   int node_rank = 0;
   int node_size = 1;
+  std::shared_ptr<VirtualGroup> virtual_world;  ///< set: these ranks are virtual, and MPI has no part in them
+  std::shared_ptr<VirtualGroup> virtual_node;
+  /// @throws Error when the ranks are virtual.
+  void require_mpi(const char* operation) const {
+    if (virtual_world == nullptr) return;
+    throw Error(std::string("virtual ranks do not play ") + operation + ", which sharded training needs",
+                "virtual ranks", "Set [run] shard = \"none\" there.");
+  }
 };
 
 template <class T>

@@ -1,18 +1,11 @@
 #include "data/dataset.hpp"
 
 #include <algorithm>
-#include <cstdio>
-#include <filesystem>
-#include <map>
-#include <set>
 
 #include "data/aspect_buckets.hpp"
-#include "data/shard_writer.hpp"
 
 namespace tessera::data {
 namespace {
-
-namespace fs = std::filesystem;
 
 std::string text_of(Grid grid) { return std::to_string(grid.height) + "x" + std::to_string(grid.width); }
 std::string text_of(const std::string& value) { return "'" + value + "'"; }
@@ -95,92 +88,37 @@ void check_expected(const ShardHeader& header, const std::string& path, const Da
   }
 }
 
-// The shards of a folder; file names of the form shard-00001-of-00004.h5 must be complete.
-std::vector<std::string> shards_in(const std::string& folder) {
-  std::vector<std::string> found;
-  std::map<std::size_t, std::set<std::size_t>> numbered;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().extension() != ".h5") continue;
-    found.push_back(entry.path().string());
-    std::size_t index = 0, count = 0;
-    const std::string name = entry.path().filename().string();
-    if (std::sscanf(name.c_str(), "shard-%zu-of-%zu.h5", &index, &count) == 2) numbered[count].insert(index);
-  }
-  for (const auto& [count, indices] : numbered) {
-    for (std::size_t i = 0; i < count && indices.size() < count; ++i) {
-      if (indices.contains(i)) continue;
-      throw Error("shard '" + shard_name(i, count) + "' is missing: this folder holds " +
-                      std::to_string(indices.size()) + " of " + std::to_string(count) + " shards.",
-                  folder, "Copy the missing shards there, or name the shards to use one by one.");
-    }
-  }
-  if (found.empty()) {
-    throw Error("this folder holds no shard (*.h5): the data set is empty.", folder,
-                "Build one with `tessera data build`, or correct the path.");
-  }
-  std::sort(found.begin(), found.end());
-  return found;
-}
-
 }  // namespace
 
-std::vector<std::string> find_shards(const std::vector<std::string>& paths) {
-  if (paths.empty()) {
-    throw Error("no shard is named: the data set is empty.", "data",
-                "Name a folder of shards in the configuration.");
-  }
-  std::vector<std::string> shards;
-  for (const std::string& path : paths) {
-    std::error_code reason;
-    if (fs::is_directory(path, reason)) {
-      const std::vector<std::string> inside = shards_in(path);
-      shards.insert(shards.end(), inside.begin(), inside.end());
-    } else {
-      (void)io::File::open_read(path);  // the system's reason, before any shard is read
-      shards.push_back(path);
-    }
-  }
-  return shards;
-}
-
-Dataset::Dataset(const std::vector<std::string>& paths, const DatasetExpectation& expected,
-                 std::size_t open_shards)
-    : open_limit_(std::max<std::size_t>(open_shards, 1)) {
-  std::vector<std::string> files;
-  for (const std::string& path : paths) {
-    const std::vector<std::string> found = find_shards({path});
-    shards_by_path_.push_back(found.size());
-    files.insert(files.end(), found.begin(), found.end());
-  }
-  if (files.empty()) files = find_shards({});  // says that there are none
-  for (const std::string& path : files) {
-    ShardInfo info = inspect_shard(path);
-    if (header_) {
-      check_same(*header_, layouts_.front().path, info.header, path);
-    } else {
-      check_expected(info.header, path, expected);
-      header_ = std::make_shared<const ShardHeader>(std::move(info.header));
-    }
-    records_ += info.layout.records;
-    layouts_.push_back(std::move(info.layout));
-    add_buckets(layouts_.size() - 1);
+Dataset::Dataset(ShardIndex index, const DatasetExpectation& expected, std::size_t open_shards)
+    : index_(std::move(index)), open_limit_(std::max<std::size_t>(open_shards, 1)) {
+  if (index_.shards() == 0) (void)find_shards({});  // says that there are none
+  header_ = index_.header(0);
+  check_expected(*header_, path(0), expected);
+  for (std::size_t shard = 0; shard < index_.shards(); ++shard) {
+    if (index_.header(shard) != header_) check_same(*header_, path(0), *index_.header(shard), path(shard));
+    const ShardLayout layout = index_.layout(shard);
+    records_ += layout.records;
+    add_buckets(shard, layout);
   }
   std::ranges::sort(buckets_, {}, &DatasetBucket::ratio);
   for (DatasetBucket& bucket : buckets_) {  // shards after the last one with such records
-    bucket.shard_records.resize(layouts_.size());
-    bucket.shard_first.resize(layouts_.size());
+    bucket.shard_records.resize(shards());
+    bucket.shard_first.resize(shards());
   }
   if (expected.resolution) (void)resolution_index(*expected.resolution);
 }
 
-void Dataset::add_buckets(std::size_t shard) {
+void Dataset::add_buckets(std::size_t shard, const ShardLayout& layout) {
   std::uint64_t first = 0;
-  for (const ShardBucket& found : layouts_[shard].buckets) {
+  for (const ShardBucket& found : layout.buckets) {
     const double ratio = key_ratio(found.grids.back().height, found.grids.back().width);
     auto at = std::ranges::find(buckets_, ratio, &DatasetBucket::ratio);
     if (at == buckets_.end()) {
       buckets_.push_back({ratio, found.grids, 0, {}, {}});
       at = buckets_.end() - 1;
+      at->shard_records.reserve(shards());
+      at->shard_first.reserve(shards());
     }
     for (std::size_t r = 0; r < found.grids.size(); ++r) {
       if (found.grids[r] == at->grids[r]) continue;
@@ -189,9 +127,8 @@ void Dataset::add_buckets(std::size_t shard) {
           at->shard_records.begin());
       throw Error("latents of the aspect ratio " + ratio_text(ratio) + " are " + text_of(found.grids[r]) +
                       " here at resolution " + std::to_string(header_->resolutions[r]) + ", but " +
-                      text_of(at->grids[r]) + " in shard '" + layouts_[with_it].path + "'.",
-                  layouts_[shard].path,
-                  "Build all shards with the same sizes and the same unit of aspect buckets.");
+                      text_of(at->grids[r]) + " in shard '" + path(with_it) + "'.",
+                  layout.path, "Build all shards with the same sizes and the same unit of aspect buckets.");
     }
     at->records += found.records;
     at->shard_records.resize(shard + 1);
@@ -203,8 +140,10 @@ void Dataset::add_buckets(std::size_t shard) {
 }
 
 std::vector<std::uint64_t> Dataset::shard_records() const {
-  std::vector<std::uint64_t> records;
-  for (const ShardLayout& layout : layouts_) records.push_back(layout.records);
+  std::vector<std::uint64_t> records(shards());
+  for (const DatasetBucket& bucket : buckets_) {
+    for (std::size_t s = 0; s < records.size(); ++s) records[s] += bucket.shard_records[s];
+  }
   return records;
 }
 
@@ -216,24 +155,43 @@ std::size_t Dataset::resolution_index(std::int64_t resolution) const {
   for (const std::int64_t side : all) there += (there.empty() ? "" : ", ") + std::to_string(side);
   throw Error("the configuration asks for resolution " + std::to_string(resolution) +
                   ", but the shards hold " + there + ".",
-              layouts_.front().path,
-              "Ask for a resolution that is there, or build the data with this one too.");
+              path(0), "Ask for a resolution that is there, or build the data with this one too.");
 }
 
 Grid Dataset::common_grid(std::size_t resolution) const {
-  const Grid first = layouts_.front().buckets.front().grids.at(resolution);
-  for (const ShardLayout& layout : layouts_) {
-    for (const ShardBucket& bucket : layout.buckets) {
-      const Grid grid = bucket.grids[resolution];
-      if (grid == first) continue;
-      throw Error("latents of " + text_of(first) + " and of " + text_of(grid) +
-                      " are mixed, but a batch takes one aspect ratio.",
-                  layout.path,
-                  "Build the data without --buckets, so that all latents have one size, or train in aspect "
-                  "buckets.");
-    }
+  const DatasetBucket& first = buckets_.front();
+  for (const DatasetBucket& bucket : buckets_) {
+    if (bucket.grids.at(resolution) == first.grids.at(resolution)) continue;
+    const auto with_it = static_cast<std::size_t>(
+        std::ranges::find_if(bucket.shard_records, [](std::uint64_t n) { return n > 0; }) -
+        bucket.shard_records.begin());
+    throw Error("latents of " + text_of(first.grids[resolution]) + " and of " +
+                    text_of(bucket.grids[resolution]) + " are mixed, but a batch takes one aspect ratio.",
+                path(with_it),
+                "Build the data without --buckets, so that all latents have one size, or train in aspect "
+                "buckets.");
   }
-  return first;
+  return first.grids.at(resolution);
+}
+
+void Dataset::make_room(std::size_t shards) const {
+  // Besides the shards: checkpoints, logs, and what the ranks reach each other through.
+  constexpr std::size_t others = 256;
+  const std::lock_guard lock(mutex_);
+  if (shards <= open_limit_) return;
+  const std::size_t allowed = io::allow_open_files(shards + others);
+  if (allowed < shards + others) {
+    throw Error("the data order keeps up to " + std::to_string(shards) +
+                    " shards open, which with other files is " + std::to_string(shards + others) +
+                    ", but this process may open only " + std::to_string(allowed) + ".",
+                path(0), "Lower [data] window_shards, or raise the limit (`ulimit -n`).");
+  }
+  open_limit_ = shards;
+}
+
+void Dataset::close_shards() const {
+  const std::lock_guard lock(mutex_);
+  open_.clear();
 }
 
 std::shared_ptr<const ShardReader> Dataset::reader(std::size_t shard) const {
@@ -243,7 +201,7 @@ std::shared_ptr<const ShardReader> Dataset::reader(std::size_t shard) const {
   if (found != open_.end()) {
     open_.splice(open_.begin(), open_, found);
   } else {
-    open_.push_front({shard, std::make_shared<const ShardReader>(header_, layouts_.at(shard))});
+    open_.push_front({shard, std::make_shared<const ShardReader>(header_, layout(shard))});
     if (open_.size() > open_limit_) open_.pop_back();
   }
   return open_.front().reader;

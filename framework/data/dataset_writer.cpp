@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "data/shard_index.hpp"
 #include "data/shard_writer.hpp"
 
 namespace tessera::data {
@@ -40,8 +41,8 @@ DatasetWriter::~DatasetWriter() {
 }
 
 void DatasetWriter::add(const Record& record) {
-  if (shard_ && (shard_->bytes() >= shard_bytes_ ||
-                 (shard_records_ != 0 && shard_->records() >= shard_records_))) {
+  if (shard_ &&
+      (shard_->bytes() >= shard_bytes_ || (shard_records_ != 0 && shard_->records() >= shard_records_))) {
     finish_shard();
   }
   if (!shard_) {
@@ -72,6 +73,7 @@ std::vector<std::string> DatasetWriter::finish() {
     if (reason) throw io::system_error(names.back(), "rename a finished shard to this name", reason.value());
   }
   unnamed_.clear();
+  (void)ShardIndex::of({folder_});  // leaves the index beside them, where they are many
   return names;
 }
 

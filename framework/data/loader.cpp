@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <csignal>
-#include <numeric>
 
 #include "base/activity.hpp"
+#include "base/timeline.hpp"
 #include "data/aspect_buckets.hpp"
 #include "data/half.hpp"
 
@@ -38,134 +38,24 @@ void draw_from_posterior(const RandomStream& stream, std::uint64_t position, std
 }  // namespace
 
 Loader::Loader(std::shared_ptr<const Dataset> dataset, const LoaderConfig& config)
-    : dataset_(std::move(dataset)), config_(config) {
-  if (config_.global_batch == 0 || config_.global_batch < config_.ranks) {
-    throw Error("the batch of " + std::to_string(config_.global_batch) +
-                    " samples is smaller than the number of ranks, " + std::to_string(config_.ranks) + ".",
-                "data loader", "Raise the batch, or start fewer ranks.");
-  }
-  if (config_.rank >= config_.ranks) {
-    throw Error(
-        "rank " + std::to_string(config_.rank) + " of " + std::to_string(config_.ranks) + " does not exist.",
-        "data loader", "Number the ranks from 0.");
-  }
+    : dataset_(std::move(dataset)),
+      config_(config),
+      resolution_(dataset_->resolution_index(config.resolution)),
+      plan_(*dataset_, config) {
   if (config_.controls && dataset_->header().control.empty()) {
-    throw Error("the data has no control maps.", dataset_->layout(0).path,
+    throw Error("the data has no control maps.", dataset_->path(0),
                 "Build it with `tessera data build ... --control NAME`.");
   }
-  resolution_ = dataset_->resolution_index(config_.resolution);
-  parts_ = parts();
-  plan();
-  share_ = rank_slice(0, config_.global_batch, config_.rank, config_.ranks);
-  const std::uint64_t share = share_.last - share_.first;
-  if (config_.micro_batch == 0 || config_.micro_batch > share) config_.micro_batch = share;
-  micros_ = static_cast<std::uint32_t>((share + config_.micro_batch - 1) / config_.micro_batch);
+  dataset_->make_room(plan_.shards_to_hold());
   slots_.resize(std::max(config_.prefetch, 2U));
 
   // Signals stay with the main thread, where the run reacts to them: threads inherit the mask.
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  for (std::uint32_t i = 0; i < std::max(config_.threads, 1U); ++i) threads_.emplace_back([this] { work(); });
+  for (std::uint32_t i = 0; i < std::max(config_.threads, 1U); ++i)
+    threads_.emplace_back([this, i] { work(static_cast<int>(i) + 1); });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-}
-
-std::vector<Loader::Part> Loader::parts() const {
-  if (!config_.mixture.empty()) return parts_of_mixture();
-  if (!config_.buckets) {
-    return {{dataset_->common_grid(resolution_), dataset_->shard_records(),
-             std::vector<std::uint64_t>(dataset_->shards())}};
-  }
-  std::vector<Part> parts;
-  for (const DatasetBucket& bucket : dataset_->buckets()) {
-    parts.push_back({bucket.grids[resolution_], bucket.shard_records, bucket.shard_first});
-  }
-  return parts;
-}
-
-std::vector<Loader::Part> Loader::parts_of_mixture() const {
-  if (config_.buckets) {
-    throw Error(
-        "data of several parts cannot be mixed in aspect buckets.", "data loader",
-        "Build both with pictures of one shape and set aspect_buckets = false, or train without [data] mix.");
-  }
-  const Grid grid = dataset_->common_grid(resolution_);
-  const std::vector<std::uint64_t> all = dataset_->shard_records();
-  std::vector<Part> parts;
-  std::size_t first = 0;
-  for (const MixturePart& part : config_.mixture) {
-    std::vector<std::uint64_t> records(all.size());
-    std::copy_n(all.begin() + static_cast<std::ptrdiff_t>(first), part.shards,
-                records.begin() + static_cast<std::ptrdiff_t>(first));
-    first += part.shards;
-    parts.push_back({grid, std::move(records), std::vector<std::uint64_t>(all.size())});
-  }
-  return parts;
-}
-
-void Loader::plan_mixture() {
-  const std::uint64_t steps = (config_.first_draw - drawn_earlier()) / config_.global_batch;
-  const std::vector<std::uint64_t> counts = shared_out(config_.global_batch, config_.mixture);
-  std::uint64_t begin = 0;
-  for (std::size_t p = 0; p < counts.size(); ++p) {
-    std::uint64_t drawn = steps * counts[p];
-    for (const EarlierSteps& earlier : config_.earlier) {
-      if (earlier.steps > 0) drawn += earlier.steps * shared_out(earlier.global_batch, config_.mixture)[p];
-    }
-    mixed_.push_back({p, begin, begin + counts[p], drawn});
-    begin += counts[p];
-  }
-}
-
-std::vector<Loader::Piece> Loader::pieces(std::uint64_t step) const {
-  if (mixed_.empty()) {
-    const PlannedBatch planned = plan_->at(first_planned_ + step);
-    return {{planned.bucket, 0, config_.global_batch, planned.first_draw}};
-  }
-  std::vector<Piece> pieces = mixed_;
-  for (Piece& piece : pieces) piece.first_draw += step * (piece.end - piece.begin);
-  return pieces;
-}
-
-std::uint64_t Loader::drawn_earlier() const {
-  std::uint64_t drawn = 0;
-  for (const EarlierSteps& earlier : config_.earlier) drawn += earlier.global_batch * earlier.steps;
-  if (drawn <= config_.first_draw) return drawn;
-  throw Error("the stages before this one drew " + std::to_string(drawn) +
-                  " samples by their batches and steps, but the run drew only " +
-                  std::to_string(config_.first_draw) + ".",
-              "data loader", "Give finished stages the batch and the steps that they had when they ran.");
-}
-
-void Loader::plan() {
-  if (!config_.mixture.empty()) return plan_mixture();
-  std::vector<std::uint64_t> records;
-  for (const Part& part : parts_) {
-    records.push_back(
-        std::accumulate(part.shard_records.begin(), part.shard_records.end(), std::uint64_t{0}));
-  }
-  if (!config_.buckets) {
-    // One sequence of draws: it goes on where it was, whatever the size of batches so far.
-    plan_.emplace(records, config_.seed, config_.global_batch, std::vector{config_.first_draw});
-    return;
-  }
-  const std::uint64_t drawn = drawn_earlier();
-  std::vector<std::uint64_t> taken;
-  for (const EarlierSteps& earlier : config_.earlier) {
-    if (earlier.steps == 0) continue;
-    taken = BatchPlan(records, config_.seed, earlier.global_batch, taken).taken_before(earlier.steps);
-  }
-  plan_.emplace(records, config_.seed, config_.global_batch, taken);
-  first_planned_ = (config_.first_draw - drawn) / config_.global_batch;
-}
-
-std::vector<DataOrder> Loader::orders() const {
-  std::vector<DataOrder> orders;
-  for (const Part& part : parts_) {
-    orders.emplace_back(part.shard_records, config_.seed, config_.window_shards,
-                        static_cast<std::uint32_t>(orders.size()));
-  }
-  return orders;
 }
 
 Loader::~Loader() {
@@ -175,6 +65,7 @@ Loader::~Loader() {
   }
   freed_.notify_all();
   for (std::thread& thread : threads_) thread.join();
+  dataset_->close_shards();  // the next stage may read other data
 }
 
 const HostBatch& Loader::next() {
@@ -194,8 +85,8 @@ const HostBatch& Loader::next() {
   return slot.batch;
 }
 
-void Loader::work() {
-  std::vector<DataOrder> orders = this->orders();
+void Loader::work(int lane) {
+  DrawPlan plan = plan_;
   for (;;) {
     std::unique_lock lock(mutex_);
     freed_.wait(lock, [&] { return stop_ || next_task_ < released_ + slots_.size(); });
@@ -205,7 +96,8 @@ void Loader::work() {
     lock.unlock();
     std::exception_ptr error;
     try {
-      fill(slot.batch, task, orders);
+      const TimelineSpan span("read micro-batch", static_cast<std::int64_t>(task), lane);
+      fill(slot.batch, task, plan);
     } catch (...) {
       error = std::current_exception();
     }
@@ -217,53 +109,41 @@ void Loader::work() {
   }
 }
 
-void Loader::fill(HostBatch& batch, std::uint64_t task, std::vector<DataOrder>& orders) const {
-  const std::uint64_t steps = task / micros_;
-  const std::vector<Piece> pieces = this->pieces(steps);
-  const Part& part = parts_[pieces.front().part];  // in shape all parts of a mixture are alike
+void Loader::fill(HostBatch& batch, std::uint64_t task, DrawPlan& plan) const {
+  thread_local MicroDraws micro;
+  plan.find(task, micro);
   const ShardHeader& header = dataset_->header();
-  batch.step = config_.first_step + steps;
-  batch.micro = static_cast<std::uint32_t>(task % micros_);
-  batch.micros = micros_;
-  batch.position = share_.first + batch.micro * config_.micro_batch;
-  const std::uint64_t end = std::min(batch.position + config_.micro_batch, share_.last);
-  const auto n = static_cast<std::size_t>(end - batch.position);
+  const std::size_t n = micro.draws.size();
+  batch.step = micro.step;
+  batch.micro = micro.micro;
+  batch.micros = plan.micro_batches();
+  batch.position = micro.position;
   batch.samples = n;
   batch.channels = header.channels;
-  batch.grid = part.grid;
-  batch.bucket = static_cast<std::uint32_t>(mixed_.empty() ? pieces.front().part : 0);
-  batch.ratio = key_ratio(part.grid.height, part.grid.width);
-  batch.picture_height = part.grid.height * config_.downsampling;
-  batch.picture_width = part.grid.width * config_.downsampling;
+  batch.grid = micro.grid;
+  batch.bucket = micro.bucket;
+  batch.ratio = key_ratio(batch.grid.height, batch.grid.width);
+  batch.picture_height = batch.grid.height * config_.downsampling;
+  batch.picture_width = batch.grid.width * config_.downsampling;
   batch.caption_length = header.caption_length;
   batch.caption_width = header.caption_width;
+  batch.draws = micro.draws;
+  batch.weight = micro.weights;
   const std::size_t features = std::size_t{header.caption_length} * header.caption_width;
-  batch.latents.resize(n * header.channels * part.grid.height * part.grid.width);
+  batch.latents.resize(n * header.channels * batch.grid.height * batch.grid.width);
   batch.controls.resize(config_.controls ? batch.latents.size() : 0);
   batch.captions.resize(config_.half_captions ? 0 : n * features);
   batch.half_captions.resize(config_.half_captions ? n * features : 0);
   for (auto* list : {&batch.len_real, &batch.group, &batch.subgroup, &batch.width, &batch.height})
     list->resize(n);
   batch.drop_caption.resize(n);
-  batch.draws.resize(n);
-  batch.weight.assign(n, 1.0);
   batch.damages.clear();
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::uint64_t position = batch.position + i;
-    const auto piece = std::ranges::find_if(pieces, [&](const Piece& p) { return position < p.end; });
-    Draw& draw = batch.draws[i];
-    const std::uint64_t number = piece->first_draw + position - piece->begin;
-    draw = orders[piece->part].at(number);
-    draw.record += parts_[piece->part].shard_first[draw.shard];
-    if (!mixed_.empty()) batch.weight[i] = config_.mixture[piece->part].weight;
-    fill_whole_sample(batch, i, piece->part, number);
-  }
+  for (std::size_t i = 0; i < n; ++i) fill_whole_sample(batch, i, micro, plan);
 }
 
-void Loader::fill_whole_sample(HostBatch& batch, std::size_t i, std::size_t part,
-                               std::uint64_t number) const {
+void Loader::fill_whole_sample(HostBatch& batch, std::size_t i, const MicroDraws& micro,
+                               const DrawPlan& plan) const {
   if (!config_.replace_damaged) return fill_sample(batch, i);
-  const std::uint64_t epoch = batch.draws[i].epoch;
   for (std::uint32_t attempt = 0;; ++attempt) {
     try {
       return fill_sample(batch, i);
@@ -275,23 +155,8 @@ void Loader::fill_whole_sample(HostBatch& batch, std::size_t i, std::size_t part
                                 std::to_string(draw.record) + ": " + error.summary());
       }
     }
-    batch.draws[i] = replacement(part, number, epoch, attempt);
+    batch.draws[i] = plan.replacement(micro, i, attempt);
   }
-}
-
-Draw Loader::replacement(std::size_t part, std::uint64_t number, std::uint64_t epoch,
-                         std::uint32_t attempt) const {
-  const Part& from = parts_[part];
-  const std::uint64_t records =
-      std::accumulate(from.shard_records.begin(), from.shard_records.end(), std::uint64_t{0});
-  const RandomStream stream(RandomKey{.seed = config_.seed,
-                                      .purpose = Purpose::replacement,
-                                      .stage = static_cast<std::uint32_t>(part),
-                                      .step = number});
-  std::uint64_t record = random_below(stream, attempt, 0, records);
-  std::uint32_t shard = 0;
-  while (record >= from.shard_records[shard]) record -= from.shard_records[shard++];
-  return {epoch, shard, record + from.shard_first[shard]};
 }
 
 void Loader::fill_sample(HostBatch& batch, std::size_t i) const {

@@ -11,56 +11,14 @@
 #include <exception>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "data/batch_plan.hpp"
 #include "data/dataset.hpp"
-#include "data/mixture.hpp"
-#include "data/order.hpp"
+#include "data/draw_plan.hpp"
 
 namespace tessera::data {
-
-/// Steps that a run made with one size of batch.
-struct EarlierSteps {
-  std::uint64_t global_batch = 0;
-  std::uint64_t steps = 0;
-};
-
-struct LoaderConfig {
-  std::int64_t resolution = 0;     ///< nominal side in pixels, one of the data set's
-  bool buckets = false;            ///< batches of one aspect ratio each (BatchPlan); false: there is one only
-  std::uint64_t global_batch = 0;  ///< B, samples per step over all ranks
-  std::uint64_t micro_batch = 0;   ///< at most this many samples per HostBatch; 0 = the rank's whole share
-  std::uint64_t rank = 0;
-  std::uint64_t ranks = 1;
-  std::uint64_t seed = 0;
-  std::uint32_t stage = 0;    ///< enters the keys of random draws, not the data order
-  std::uint32_t attempt = 0;  ///< likewise
-  std::uint64_t first_step = 0;
-  std::uint64_t first_draw = 0;  ///< samples that the run drew before first_step: the state to resume from
-  /// With buckets: the stages that came before, in order. Their samples count in first_draw; the rest of it
-  /// are this stage's. What is not told here is taken to have come in batches of global_batch: then no step
-  /// is lost, but at the change of the batch some records of each bucket (fewer than two batches) come once
-  /// more or less.
-  std::vector<EarlierSteps> earlier{};
-  /// Parts of the data set that every batch has its share of; empty: one, all shards. Not with buckets. What
-  /// `earlier` says counts here in the same way.
-  std::vector<MixturePart> mixture{};
-  std::uint32_t downsampling = 1;  ///< picture pixels per latent element along a side (Codec::downsampling)
-  double caption_drop = 0;         ///< probability that a sample's drop flag is set
-  bool controls = false;           ///< read the control maps too (HostBatch::controls)
-  bool half_captions = false;      ///< leave caption features in float16 (HostBatch::half_captions)
-  bool verify = true;              ///< check each record's checksum
-  /// A record that cannot be read whole leaves its place to another one of its part, which follows from the
-  /// seed and the number of the draw alone: the same for every number of ranks and after every resume.
-  bool replace_damaged = false;
-  std::uint32_t window_shards = 16;
-  std::uint32_t prefetch = 3;  ///< buffers in the ring, the one in use included; at least 2
-  std::uint32_t threads = 1;
-};
 
 /// A rank's micro-batch of n samples in host memory.
 struct HostBatch {
@@ -91,9 +49,8 @@ struct HostBatch {
 
 class Loader {
  public:
-  /// @throws Error when the batch is empty or smaller than the number of ranks, the resolution is missing,
-  /// the records differ in aspect ratio and buckets are not asked for, or the earlier steps drew more than
-  /// first_draw.
+  /// @throws Error as DrawPlan does, when control maps are asked for that the data lacks, and when the system
+  /// does not allow as many open files as there are shards in use at a time.
   Loader(std::shared_ptr<const Dataset> dataset, const LoaderConfig& config);
   ~Loader();
   Loader(const Loader&) = delete;
@@ -104,7 +61,7 @@ class Loader {
   /// fault.
   [[nodiscard]] const HostBatch& next();
   /// Micro-batches of this rank in every step.
-  [[nodiscard]] std::uint32_t micro_batches() const { return micros_; }
+  [[nodiscard]] std::uint32_t micro_batches() const { return plan_.micro_batches(); }
   [[nodiscard]] const Dataset& dataset() const { return *dataset_; }
 
  private:
@@ -113,32 +70,13 @@ class Loader {
     bool ready = false;
     std::exception_ptr error;
   };
-  /// The records that batches are made of: an aspect bucket, a part of a mixture, or the whole data set.
-  struct Part {
-    Grid grid;
-    std::vector<std::uint64_t> shard_records, shard_first;
-  };
-  /// Samples [begin, end) of a batch: draws of one part from `first_draw` on.
-  struct Piece {
-    std::size_t part;
-    std::uint64_t begin, end, first_draw;
-  };
-  [[nodiscard]] std::vector<Part> parts() const;
-  [[nodiscard]] std::vector<Part> parts_of_mixture() const;
-  void plan();
-  void plan_mixture();
-  /// What a step's batch is made of, in order of its samples.
-  [[nodiscard]] std::vector<Piece> pieces(std::uint64_t step) const;
-  /// Draws of the stages before this one. @throws Error when these are more than first_draw.
-  [[nodiscard]] std::uint64_t drawn_earlier() const;
-  [[nodiscard]] std::vector<DataOrder> orders() const;
-  void work();
-  void fill(HostBatch& batch, std::uint64_t task, std::vector<DataOrder>& orders) const;
+  /// @param lane  of the timeline
+  void work(int lane);
+  void fill(HostBatch& batch, std::uint64_t task, DrawPlan& plan) const;
   void fill_sample(HostBatch& batch, std::size_t i) const;
-  /// Sample i, of the record that draw `number` of a part gives, or of one in its place.
-  void fill_whole_sample(HostBatch& batch, std::size_t i, std::size_t part, std::uint64_t number) const;
-  [[nodiscard]] Draw replacement(std::size_t part, std::uint64_t number, std::uint64_t epoch,
-                                 std::uint32_t attempt) const;
+  /// Sample i, of the record that its draw gives, or of one in its place.
+  void fill_whole_sample(HostBatch& batch, std::size_t i, const MicroDraws& micro,
+                         const DrawPlan& plan) const;
   /// Sample i of `all`, the batch's latents or those of its control maps.
   void fill_latent(const HostBatch& batch, std::size_t i, const ShardReader& shard, bool control,
                    std::vector<float>& all) const;
@@ -147,12 +85,7 @@ class Loader {
   std::shared_ptr<const Dataset> dataset_;
   LoaderConfig config_;
   std::size_t resolution_;
-  std::vector<Part> parts_;
-  std::optional<BatchPlan> plan_;
-  std::uint64_t first_planned_ = 0;  // the plan's number of first_step
-  std::vector<Piece> mixed_;         // of first_step, when parts are mixed
-  DrawRange share_;                  // of the global batch, from 0
-  std::uint32_t micros_;
+  DrawPlan plan_;
 
   std::mutex mutex_;
   std::condition_variable filled_, freed_;

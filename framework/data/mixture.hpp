@@ -1,6 +1,7 @@
 #pragma once
 // Invariant: every step of a mixture has the same number of samples of each of its parts, in the order of the
-// parts, so that what a step draws of each is known from the number of steps before it alone.
+// parts, so that what a step draws of each is known from the number of steps before it alone. Each part has
+// windows of its own shards, whatever the sizes of the others (DrawPlan says how often a record is drawn).
 
 #include <cstdint>
 #include <span>

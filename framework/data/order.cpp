@@ -38,53 +38,63 @@ DrawRange rank_slice(std::uint64_t start, std::uint64_t global_batch, std::uint6
 
 DataOrder::DataOrder(std::vector<std::uint64_t> shard_records, std::uint64_t seed,
                      std::uint32_t window_shards, std::uint32_t sequence)
-    : shard_records_(std::move(shard_records)),
+    : shard_records_(std::make_shared<const std::vector<std::uint64_t>>(std::move(shard_records))),
       seed_(seed),
       window_shards_(std::max(window_shards, 1U)),
       sequence_(sequence) {
-  records_ = std::accumulate(shard_records_.begin(), shard_records_.end(), std::uint64_t{0});
+  records_ = std::accumulate(shard_records_->begin(), shard_records_->end(), std::uint64_t{0});
   if (records_ == 0) throw Error("the data set holds no record.", "data", "Name a data set with pictures.");
 }
 
 void DataOrder::plan(std::uint64_t epoch) {
-  const RandomStream stream(RandomKey{.seed = seed_, .purpose = Purpose::data_order, .step = epoch});
   auto plan = std::make_shared<EpochPlan>();
   plan->epoch = epoch;
+  plan->stream = RandomStream(RandomKey{.seed = seed_, .purpose = Purpose::data_order, .step = epoch});
   // Position 0 orders the shards; window w permutes with position w + 1 of its sequence's own.
-  const std::uint64_t positions = std::uint64_t{sequence_} << 32;
-  plan->shards = random_order(stream, 0, shard_records_.size());
+  plan->shards = random_order(plan->stream, 0, shards());
+  plan->first.reserve(shards() + 1);
   plan->first.push_back(0);
   for (const std::uint32_t shard : plan->shards)
-    plan->first.push_back(plan->first.back() + shard_records_[shard]);
-  // Windows of nearly equal size, so that no leftover shard is read in a window of its own.
-  const std::size_t count = plan->shards.size();
-  const std::size_t windows = (count + window_shards_ - 1) / window_shards_;
-  for (std::size_t w = 0; w <= windows; ++w) plan->window_begin.push_back(w * count / windows);
-  for (std::size_t w = 0; w < windows; ++w) {
-    const std::uint64_t size = plan->first[plan->window_begin[w + 1]] - plan->first[plan->window_begin[w]];
-    plan->permutations.emplace_back(stream, positions + w + 1, size);
-  }
+    plan->first.push_back(plan->first.back() + (*shard_records_)[shard]);
   plan_ = std::move(plan);
+}
+
+std::size_t DataOrder::place_of(std::uint64_t in_epoch) const {
+  // the last of several shards that begin there: the others have no records
+  const auto& first = plan_->first;
+  return static_cast<std::size_t>(std::upper_bound(first.begin(), first.end(), in_epoch) - first.begin()) - 1;
+}
+
+void DataOrder::enter_window(std::uint64_t in_epoch) {
+  // Windows of nearly equal size, so that no leftover shard is read in a window of its own: window w begins
+  // at place floor(w count / windows).
+  const std::size_t count = shards();
+  const std::size_t windows = (count + window_shards_ - 1) / window_shards_;
+  const auto begin = [&](std::size_t w) { return w * count / windows; };
+  const std::size_t window = ((place_of(in_epoch) + 1) * windows - 1) / count;
+  const std::uint64_t first = plan_->first[begin(window)];
+  const std::uint64_t last = plan_->first[begin(window + 1)];
+  const std::uint64_t positions = std::uint64_t{sequence_} << 32;
+  window_.emplace(Window{plan_->epoch, first, last,
+                         KeyedPermutation(plan_->stream, positions + window + 1, last - first)});
 }
 
 Draw DataOrder::at(std::uint64_t draw) {
   const std::uint64_t epoch = draw / records_;
   if (!plan_ || plan_->epoch != epoch) plan(epoch);
   const std::uint64_t in_epoch = draw % records_;
-  const auto& first = plan_->first;
-  // the last of several shards that begin there: the others have no records
-  const auto place_of = [&](std::uint64_t n) {
-    return static_cast<std::size_t>(std::upper_bound(first.begin(), first.end(), n) - first.begin()) - 1;
-  };
-  const auto& begin = plan_->window_begin;
-  const std::size_t window =
-      static_cast<std::size_t>(std::upper_bound(begin.begin(), begin.end(), place_of(in_epoch)) -
-                               begin.begin()) -
-      1;
-  const std::uint64_t window_first = first[begin[window]];
-  const std::uint64_t permuted = window_first + plan_->permutations[window](in_epoch - window_first);
+  if (!window_ || window_->epoch != epoch || in_epoch < window_->first || in_epoch >= window_->last) {
+    enter_window(in_epoch);
+  }
+  const std::uint64_t permuted = window_->first + window_->permutation(in_epoch - window_->first);
   const std::size_t place = place_of(permuted);
-  return {epoch, plan_->shards[place], permuted - first[place]};
+  return {epoch, plan_->shards[place], permuted - plan_->first[place]};
+}
+
+Draw DataOrder::record(std::uint64_t index) const {
+  std::uint32_t shard = 0;
+  while (index >= (*shard_records_)[shard]) index -= (*shard_records_)[shard++];
+  return {0, shard, index};
 }
 
 }  // namespace tessera::data

@@ -10,7 +10,7 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
+#include <optional>
 #include <vector>
 
 #include "base/random.hpp"
@@ -53,7 +53,8 @@ struct DrawRange {
 [[nodiscard]] DrawRange rank_slice(std::uint64_t start, std::uint64_t global_batch, std::uint64_t rank,
                                    std::uint64_t ranks);
 
-/// Not for concurrent use (the plan of the current epoch is kept); copies are independent and equal.
+/// Not for concurrent use (the plan of the current epoch and window is kept); copies are independent and
+/// equal, and share the table of shards.
 class DataOrder {
  public:
   /// @param shard_records  records of each shard; at least one in all.
@@ -67,25 +68,38 @@ class DataOrder {
             std::uint32_t sequence = 0);
 
   [[nodiscard]] Draw at(std::uint64_t draw);
+  /// Record `index` of all, counted shard after shard, as a draw of epoch 0.
+  [[nodiscard]] Draw record(std::uint64_t index) const;
   /// Records per epoch.
   [[nodiscard]] std::uint64_t records() const { return records_; }
+  /// Those without records too.
+  [[nodiscard]] std::size_t shards() const { return shard_records_->size(); }
 
  private:
   struct EpochPlan {
     std::uint64_t epoch;
-    std::vector<std::uint32_t> shards;      // permuted
-    std::vector<std::uint64_t> first;       // draws of the epoch before each of them, and the total
-    std::vector<std::size_t> window_begin;  // indices into shards, and their number
-    std::vector<KeyedPermutation> permutations;
+    RandomStream stream;
+    std::vector<std::uint32_t> shards;  // permuted
+    std::vector<std::uint64_t> first;   // draws of the epoch before each of them, and the total
+  };
+  struct Window {
+    std::uint64_t epoch;
+    std::uint64_t first, last;  // draws of the epoch
+    KeyedPermutation permutation;
   };
   void plan(std::uint64_t epoch);
+  /// The window that holds a draw of the planned epoch.
+  void enter_window(std::uint64_t in_epoch);
+  /// The shard, in the epoch's order, that holds a place of the epoch.
+  [[nodiscard]] std::size_t place_of(std::uint64_t in_epoch) const;
 
-  std::vector<std::uint64_t> shard_records_;
+  std::shared_ptr<const std::vector<std::uint64_t>> shard_records_;
   std::uint64_t records_ = 0;
   std::uint64_t seed_;
   std::uint32_t window_shards_;
   std::uint32_t sequence_;
   std::shared_ptr<const EpochPlan> plan_;
+  std::optional<Window> window_;
 };
 
 }  // namespace tessera::data

@@ -204,7 +204,9 @@ const char* name_of(CaptionStore store) { return store == CaptionStore::all ? "a
 
 ShardInfo inspect_shard(const std::string& path) {
   io::check_seal(path, "shard");
-  return describe_shard(path);
+  ShardInfo info = describe_shard(path);
+  info.layout.seal_crc = io::seal_checksum(io::File::open_read(path), "shard");
+  return info;
 }
 
 ShardInfo describe_shard(const std::string& path) {

@@ -76,6 +76,7 @@ struct ShardHeader {
   [[nodiscard]] std::uint64_t latent_values(Grid grid) const {
     return std::uint64_t{latent == LatentKind::posterior ? 2U : 1U} * channels * grid.height * grid.width;
   }
+  friend bool operator==(const ShardHeader&, const ShardHeader&) = default;
 };
 
 /// The records of one aspect ratio; vectors have one entry per resolution.
@@ -90,6 +91,7 @@ struct ShardBucket {
 struct ShardLayout {
   std::string path;
   std::uint64_t file_bytes = 0;
+  std::uint32_t seal_crc = 0;  ///< io::seal_checksum; 0 while the shard is still being written
   std::uint64_t records = 0;
   std::uint64_t captions = 0;
   std::uint32_t tables_crc = 0;

@@ -4,6 +4,7 @@
 
 #include "base/hash.hpp"
 #include "data/half.hpp"
+#include "io/file_seal.hpp"
 
 namespace tessera::data {
 
@@ -41,6 +42,10 @@ ShardReader::ShardReader(std::shared_ptr<const ShardHeader> header, ShardLayout 
     throw Error("this shard had " + std::to_string(layout_.file_bytes) +
                     " bytes when the data set was opened, and now " + std::to_string(file_.size()) + ".",
                 layout_.path, "Leave shards alone while they are in use; start again.");
+  }
+  if (layout_.seal_crc != 0 && io::seal_checksum(file_, "shard") != layout_.seal_crc) {
+    throw Error("this shard is not the one that was there when the data set was opened.", layout_.path,
+                "Leave shards alone while they are in use; start again.");
   }
   bucket_first_.push_back(0);
   for (const ShardBucket& bucket : layout_.buckets)

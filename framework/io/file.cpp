@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -225,6 +226,27 @@ void FileReplacement::commit() {
   }
   committed_ = true;
   sync_folder(folder_of(path_));
+}
+
+FileStamp stamp_of(const std::string& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) throw system_error(path, "examine it", errno);
+  if (!S_ISREG(status.st_mode)) {
+    throw Error("this is not a regular file.", path, "Name a file, not a folder, pipe or device.");
+  }
+  return {static_cast<std::uint64_t>(status.st_size),
+          std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
+}
+
+std::size_t allow_open_files(std::size_t files) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return files;
+  if (limit.rlim_cur < files) {
+    rlimit raised = limit;
+    raised.rlim_cur = std::min<rlim_t>(files, limit.rlim_max);
+    if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+  }
+  return static_cast<std::size_t>(limit.rlim_cur);
 }
 
 void replace_file(const std::string& path, std::string_view content) {

@@ -123,6 +123,19 @@ class FileReplacement {
   bool committed_ = false;
 };
 
+/// What changes when a file is written anew; the same stamp does not prove the same content.
+struct FileStamp {
+  std::uint64_t bytes = 0;
+  std::int64_t modified = 0;  ///< nanoseconds
+  friend bool operator==(const FileStamp&, const FileStamp&) = default;
+};
+/// Without opening the file. @throws Error when it is missing or no regular file.
+[[nodiscard]] FileStamp stamp_of(const std::string& path);
+
+/// Sees to it that this process may have `files` files open, raising its limit up to what the system allows.
+/// @return how many it may have, perhaps fewer.
+std::size_t allow_open_files(std::size_t files);
+
 /// Writes a small file whole (FileReplacement inside).
 void replace_file(const std::string& path, std::string_view content);
 /// Reads a small file whole. @throws Error, also when it is larger than `limit` bytes.

@@ -69,6 +69,31 @@ Error damaged(const std::string& path, const std::string& kind, const std::strin
                "Copy the " + kind + " from where it was made, or make it again.");
 }
 
+// The first part of a seal, plausible in itself.
+SealHeader read_seal_header(const File& file, const std::string& kind) {
+  const std::uint64_t file_bytes = file.size();
+  const std::string& path = file.path();
+  SealHeader header;
+  if (file_bytes < sizeof(SealHeader)) {
+    throw damaged(path, kind, "is truncated: it has only " + std::to_string(file_bytes) + " bytes.");
+  }
+  file.read_at(&header, sizeof(header), 0);
+  if (header.magic != kMagic) {
+    throw Error("this file is not a Tessera " + kind + ": its seal is missing.", path,
+                "Name a " + kind + " that Tessera wrote.");
+  }
+  if (header.version != kVersion) {
+    throw Error("this " + kind + " has a seal of version " + std::to_string(header.version) +
+                    ", but this program knows version " + std::to_string(kVersion) + ".",
+                path, "Read it with the release of Tessera that wrote it, or make it again.");
+  }
+  if (used_bytes(header.extents) > header.user_block ||
+      header.user_block > std::min(file_bytes, kLargestSeal)) {
+    throw damaged(path, kind, "is truncated or its seal is damaged.");
+  }
+  return header;
+}
+
 }  // namespace
 
 std::uint64_t seal_bytes(std::size_t extents) {
@@ -107,24 +132,8 @@ void seal_file(const std::string& path, std::uint64_t user_block, std::span<cons
 std::vector<Extent> check_seal(const std::string& path, const std::string& kind) {
   const File file = File::open_read(path);
   const std::uint64_t file_bytes = file.size();
-  SealHeader header;
-  if (file_bytes < sizeof(SealHeader)) {
-    throw damaged(path, kind, "is truncated: it has only " + std::to_string(file_bytes) + " bytes.");
-  }
-  file.read_at(&header, sizeof(header), 0);
-  if (header.magic != kMagic) {
-    throw Error("this file is not a Tessera " + kind + ": its seal is missing.", path,
-                "Name a " + kind + " that Tessera wrote.");
-  }
-  if (header.version != kVersion) {
-    throw Error("this " + kind + " has a seal of version " + std::to_string(header.version) +
-                    ", but this program knows version " + std::to_string(kVersion) + ".",
-                path, "Read it with the release of Tessera that wrote it, or make it again.");
-  }
+  const SealHeader header = read_seal_header(file, kind);
   const std::uint64_t used = used_bytes(header.extents);
-  if (used > header.user_block || header.user_block > std::min(file_bytes, kLargestSeal)) {
-    throw damaged(path, kind, "is truncated or its seal is damaged.");
-  }
   std::vector<char> seal(used);
   file.read_at(seal.data(), seal.size(), 0);
   std::uint32_t crc = 0;
@@ -144,6 +153,13 @@ std::vector<Extent> check_seal(const std::string& path, const std::string& kind)
     throw damaged(path, kind, "is damaged: the checksum of its description does not match.");
   }
   return extents;
+}
+
+std::uint32_t seal_checksum(const File& file, const std::string& kind) {
+  const SealHeader header = read_seal_header(file, kind);
+  std::uint32_t crc = 0;
+  file.read_at(&crc, sizeof(crc), used_bytes(header.extents) - sizeof(crc));
+  return crc;
 }
 
 }  // namespace tessera::io

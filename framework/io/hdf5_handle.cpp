@@ -1,8 +1,8 @@
 #include "io/hdf5_handle.hpp"
 
-#include <unistd.h>
-
 #include <array>
+
+#include "io/main_thread.hpp"
 
 namespace tessera::io {
 
@@ -59,7 +59,7 @@ Handle make_short_float(std::size_t exponent_bits, std::size_t exponent_bias) {
 }  // namespace
 
 void prepare_hdf5() {
-  if (::gettid() != ::getpid()) {
+  if (!MainThreadRole::held()) {
     throw Error("HDF5 was called outside the main thread.", "framework/io/hdf5",
                 "Describe files on the main thread; move their bytes with io::File from any thread.");
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/activity.hpp"
+#include "base/timeline.hpp"
 #include "ops/accumulate.hpp"
 #include "ops/graph.hpp"
 
@@ -39,7 +40,9 @@ double GradientStep::run(const RandomKey& key) {
   const std::uint32_t micros = loader_.micro_batches();
   for (std::uint32_t micro = 0; micro < micros; ++micro) {
     const Doing doing("micro-batch " + std::to_string(micro + 1) + " of " + std::to_string(micros));
+    TimelineSpan wait("wait for data", micro);
     const data::HostBatch& batch = loader_.next();
+    wait.end();
     damages_.insert(damages_.end(), batch.damages.begin(), batch.damages.end());
     loss += micro_step(batch, key, micro + 1 == micros);
   }
@@ -54,6 +57,7 @@ std::uint32_t GradientStep::most_micro_batches() const {
 }
 
 double GradientStep::micro_step(const data::HostBatch& batch, const RandomKey& key, bool last) {
+  TimelineSpan forward("forward", batch.micro);
   const DType type = model_.store().precision().residual;
   const Shape shape = latent_shape(batch);
   if (model_.route().follows_backward(last)) model_.store().clear_uses();
@@ -64,8 +68,12 @@ double GradientStep::micro_step(const data::HostBatch& batch, const RandomKey& k
                                condition_of(batch), stage_.mask_ratio > 0 ? &mask : nullptr};
   const ObjectiveLoss loss = loss_of(training, draws);
   const std::vector<double> losses = ops::converted(loss.per_image.value(), DType::f64).to_host<double>();
-  const Doing doing("backward");
-  backward(loss.per_image, batch.weight, last);
+  forward.end();
+  {
+    const Doing doing("backward");
+    const TimelineSpan span("backward", batch.micro);
+    backward(loss.per_image, batch.weight, last);
+  }
   double sum = 0;
   for (std::size_t i = 0; i < losses.size(); ++i) sum += batch.weight[i] * losses[i];
   return sum / static_cast<double>(stage_.batch);

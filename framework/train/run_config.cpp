@@ -82,6 +82,8 @@ RunSettings run_settings(const Config& config) {
       .skip_window = config.get<std::int64_t>("skip_window"),
       .rollbacks = config.get<std::int64_t>("rollbacks")};
   run.sample_every = config.get<std::int64_t>("sample_every");
+  run.trace_steps = config.get<std::int64_t>("trace_steps");
+  run.trace_after = config.get<std::int64_t>("trace_after");
   run.sample = {.prompts = config.get<std::vector<std::string>>("sample_prompts"),
                 .seed = static_cast<std::uint64_t>(config.get<std::int64_t>("sample_seed")),
                 .guidance = config.get<double>("sample_guidance"),

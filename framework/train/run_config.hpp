@@ -56,6 +56,8 @@ struct RunSettings {
   double watchdog_seconds = 0;  ///< end a job on which nothing is done for so long; 0: never
   FaultSettings faults;
   std::int64_t sample_every = 0;  ///< steps between sample grids; 0: none
+  std::int64_t trace_steps = 0;   ///< steps in the timeline; 0: none
+  std::int64_t trace_after = 2;   ///< steps before them
   SampleSettings sample;
 };
 

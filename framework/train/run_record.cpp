@@ -7,6 +7,7 @@
 
 #include "base/activity.hpp"
 #include "base/log.hpp"
+#include "base/timeline.hpp"
 #include "io/file.hpp"
 #include "io/png.hpp"
 #include "train/step_faults.hpp"
@@ -31,7 +32,8 @@ RunRecord::RunRecord(const RunConfig& config, const comm::Communicator& world, c
       state_(std::move(state)),
       saved_step_(resumed ? state_.global_step : -1),
       reporter_(world, folder.root(), state_.global_step, config.total_steps(), resumed, hooks.terminal),
-      requests_(world, folder.root(), config.run.max_minutes, config.run.job_end_margin) {
+      requests_(world, folder.root(), config.run.max_minutes, config.run.job_end_margin),
+      trace_(world, folder.root() / "trace.json", config.run.trace_steps, config.run.trace_after) {
   if (!requests_.notes().empty()) say(requests_.notes());
 }
 
@@ -55,6 +57,7 @@ void RunRecord::after_step(const StepReport& step, const StageModel& model, bool
   }
   if (hooks_.sample && !model.settings.sample.prompts.empty() && (due(config_.run.sample_every) || last))
     sample(model);
+  trace_.after_step();
 }
 
 void RunRecord::report(const StepReport& step) {
@@ -74,6 +77,7 @@ void RunRecord::start_save(const StageModel& model, bool regular, Writing writin
   if (saving_ && saving_->step != state_.global_step) settle();
   if (saving_ || saved_step_ == state_.global_step) return;
   const Doing doing("starting a checkpoint", Doing::Kind::work, slow_work);
+  const TimelineSpan span("start checkpoint", state_.global_step);
   const auto begin = Clock::now();
   reporter_.pause([&] {
     state_.optimizer_updates = model.state.optimizer().updates();
@@ -99,6 +103,7 @@ void RunRecord::settle() {
 
 void RunRecord::advance_save() {
   const Doing doing("writing a checkpoint", Doing::Kind::work, slow_work);
+  const TimelineSpan span("wait for checkpoint", saving_->step);
   const auto begin = Clock::now();
   bool complete = false;
   reporter_.pause([&] { complete = saving_->save->advance(); });
@@ -130,6 +135,7 @@ void RunRecord::go_back(const checkpoint::RunState& state) {
 
 void RunRecord::sample(const StageModel& model) {
   const Doing doing("drawing samples", Doing::Kind::work, slow_work);
+  const TimelineSpan span("samples", state_.global_step);
   reporter_.pause([&] {
     model.state.swap_average();
     const io::Image grid = hooks_.sample({model.components, model.settings.sample, model.settings.resolution,

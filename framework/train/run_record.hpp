@@ -14,6 +14,7 @@
 #include "train/run_config.hpp"
 #include "train/run_folder.hpp"
 #include "train/run_requests.hpp"
+#include "train/run_trace.hpp"
 #include "train/trainer.hpp"
 
 namespace tessera::train {
@@ -47,6 +48,8 @@ class RunRecord {
   void go_back(const checkpoint::RunState& state);
   /// Waits for a checkpoint that is being written. Collective. @throws Error when it cannot be.
   void settle();
+  /// No step follows. Collective.
+  void finish() { trace_.finish(); }
   /// The newest complete checkpoint; empty when there is none.
   [[nodiscard]] std::string newest_checkpoint() const;
   /// What this rank is asked for. Local.
@@ -79,6 +82,7 @@ class RunRecord {
   bool answering_request_ = false;  ///< the checkpoint that is being written was asked for by a file
   Reporter reporter_;
   RunRequests requests_;
+  RunTrace trace_;
 };
 
 }  // namespace tessera::train

@@ -91,6 +91,14 @@ const Schema& run_schema() {
     s.integer("sample_seed", 0).at_least(0).help("Seed of the sample grids' noise.");
     s.number("sample_guidance", 5).at_least(0).help("Classifier-free guidance of the sample grids.");
     s.integer("sample_steps", 0).at_least(0).help("Of the sampler; 0 takes its own default.");
+    s.integer("trace_steps", 0)
+        .range(0, 10000)
+        .help(
+            "Writes a timeline of so many steps of every rank to trace.json in the run folder, for "
+            "ui.perfetto.dev or chrome://tracing; 0 writes none.");
+    s.integer("trace_after", 2)
+        .at_least(0)
+        .help("Steps that pass before them after every start: the first ones are slower.");
     return s;
   }();
   return schema;

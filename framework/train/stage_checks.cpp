@@ -64,7 +64,7 @@ void check_classes(const AuxiliaryConditioner& auxiliary, const RunConfig& confi
   const bool groups = config.stages[stage].data.label == LabelKind::group;
   const std::vector<std::string>& there = groups ? dataset.header().groups : dataset.header().subgroups;
   const std::string kind = groups ? "groups" : "subgroups";
-  const std::string shard = dataset.layout(0).path;
+  const std::string shard = dataset.path(0);
   const ConfigTree tree = config.stage_tree(stage);
   if (there.empty()) {
     throw Error("the model of stage '" + config.stages[stage].name +
@@ -116,8 +116,25 @@ void check_samples(const StageSettings& stage, const RunComponents& components, 
 
 }  // namespace
 
+data::ShardIndex index_of_shards(const std::vector<std::string>& paths, const comm::Communicator& world) {
+  std::string bytes;
+  data::ShardIndex index;
+  world.together([&] {
+    if (world.rank() != 0) return;
+    index = data::ShardIndex::of(paths);
+    if (world.size() > 1) bytes = index.encoded();
+  });
+  if (world.size() == 1) return index;
+  std::uint64_t size = bytes.size();
+  world.broadcast(std::as_writable_bytes(std::span(&size, 1)), 0);
+  bytes.resize(size);
+  world.broadcast(std::as_writable_bytes(std::span(bytes)), 0);
+  return world.rank() == 0 ? std::move(index) : data::ShardIndex::decoded(bytes, "the index of rank 0");
+}
+
 std::vector<std::shared_ptr<const data::Dataset>> open_data(const RunConfig& config,
-                                                            std::span<const RunComponents> stages) {
+                                                            std::span<const RunComponents> stages,
+                                                            const comm::Communicator& world) {
   std::vector<std::shared_ptr<const data::Dataset>> opened(stages.size());
   for (std::size_t i = 0; i < stages.size(); ++i) {
     if (opened[i]) continue;
@@ -126,7 +143,8 @@ std::vector<std::shared_ptr<const data::Dataset>> open_data(const RunConfig& con
     for (std::size_t j = i; j < stages.size(); ++j) {
       if (config.stages.at(j).data.all_paths() == paths) users.push_back(j);
     }
-    const auto data = std::make_shared<const data::Dataset>(paths, expectation(stages, users));
+    const auto data =
+        std::make_shared<const data::Dataset>(index_of_shards(paths, world), expectation(stages, users));
     for (const std::size_t user : users) opened[user] = data;
   }
   return opened;

@@ -5,6 +5,7 @@
 
 #include "base/activity.hpp"
 #include "base/log.hpp"
+#include "base/timeline.hpp"
 #include "io/file.hpp"
 #include "train/data_position.hpp"
 #include "train/stage_checks.hpp"
@@ -144,14 +145,20 @@ double StageTraining::exchange(double part, const std::vector<std::string>& dama
 StepReport StageTraining::step(GradientStep& gradient, RunRecord& record) {
   checkpoint::RunState& state = record.state();
   set_activity_step(state.global_step + 1);
+  const TimelineSpan whole("step", state.global_step);
   const double part = gradient.run({.seed = config_.run.seed,
                                     .stage = static_cast<std::uint32_t>(state.stage),
                                     .attempt = static_cast<std::uint32_t>(state.attempt),
                                     .step = static_cast<std::uint64_t>(state.stage_step)});
   comm::SummedGradients& gradients = model_.sums();
+  TimelineSpan sums("finish sums");
   gradients.finish();
+  sums.end();
+  TimelineSpan agreement("loss and norm");
   const double loss = exchange(part, gradient.damages(), record);
   const double norm = std::sqrt(gradients.sum_of_squares());
+  agreement.end();
+  TimelineSpan update("optimizer");
   const double rate = learning_rate(settings_.learning_rate, state.stage_step);
   const StepFault fault = step_fault(config_.run.faults, state.faults, loss, norm);
   const bool taken = fault.none();
@@ -168,7 +175,11 @@ StepReport StageTraining::step(GradientStep& gradient, RunRecord& record) {
   } else {
     refuse(fault, record);
   }
-  gradients.publish();
+  update.end();
+  {
+    const TimelineSpan span("publish");
+    gradients.publish();
+  }
 
   ++state.stage_step;
   ++state.global_step;

@@ -179,7 +179,10 @@ ExitCode Run::go() {
   }
   for (;;) {
     const StageTraining::Outcome outcome = stage_->run(datasets_[stage_->index()], *record_);
-    if (outcome == StageTraining::Outcome::stopped) return ExitCode::resume_later;
+    if (outcome == StageTraining::Outcome::stopped) {
+      record_->finish();
+      return ExitCode::resume_later;
+    }
     if (outcome == StageTraining::Outcome::goes_back) {
       go_back();
       continue;
@@ -187,6 +190,7 @@ ExitCode Run::go() {
     if (stage_->index() + 1 == config_.stages.size()) break;
     hand_over();
   }
+  record_->finish();
   record_->say("Finished after " + readable_time(record_->seconds()) + ".");
   return ExitCode::done;
 }
@@ -200,7 +204,7 @@ std::vector<RunComponents> Run::check_stages() {
   }
   if (config_.start) made.front().merge(resolved_hand_over(registry_, config_.start->hand_over));
   resolved_ = config_.resolved(made);
-  datasets_ = open_data(config_, all);
+  datasets_ = open_data(config_, all, world_);
   for (std::size_t i = 0; i < all.size(); ++i) {
     check_stage(config_, i, all[i], *datasets_[i], world_);
     if (i > 0) (void)plan_hand_over(i, outline_of(all[i - 1]), outline_of(all[i]));

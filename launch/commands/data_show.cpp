@@ -48,7 +48,7 @@ io::Image contact_sheet(const data::Dataset& dataset, const Codec& codec, std::s
 
 void draw_contact_sheet(const Arguments& arguments, const data::Dataset& dataset) {
   const data::ShardHeader& header = dataset.header();
-  const std::string& path = dataset.layout(0).path;
+  const std::string& path = dataset.path(0);
   const Registry registry = Registry::with_installed_plugins();
   // A recorded identity begins with the component's name.
   EncoderChoice choice(arguments, registry, "data show", header.codec.substr(0, header.codec.find(' ')));

@@ -11,6 +11,7 @@
 #include "io/file.hpp"
 #include "launch/command.hpp"
 #include "launch/plan/node_type.hpp"
+#include "launch/plan/step_table.hpp"
 #include "launch/run_files.hpp"
 #include "launch/table.hpp"
 
@@ -197,6 +198,8 @@ ExitCode run(const Arguments& arguments) {
   node.utilisation = arguments.number("--utilisation", node.utilisation, 1e-3, 1);
   node.memory_gb = arguments.number("--memory", node.memory_gb, 0, 1e6);
   node.dollars_per_hour = arguments.number("--price", node.dollars_per_hour, 0, 1e6);
+  node.network_gbs = arguments.number("--network", node.network_gbs, 1e-6, 1e6);
+  node.latency_us = arguments.number("--latency", node.latency_us, 0, 1e6);
   const std::int64_t nodes = arguments.integer("--nodes", 1, 1, 100000);
 
   for (const char* option : {"--gpus", "--peak", "--memory"}) {
@@ -208,6 +211,16 @@ ExitCode run(const Arguments& arguments) {
   print_cost(plan);
   for (std::size_t model = 0; model < plan.models.size(); ++model)
     print_memory(plan, model, config.run.shard, nodes, node.gpus);
+  if (nodes > 1) {
+    std::cout << step_table(plan, node, nodes, config.run.shard.mode != train::Shard::none) << "  "
+              << folded(
+                     "A step is compute + what is seen of the reduction (the rest overlaps backward) + "
+                     "update + gather; in brackets the speed against as many single nodes. The formula is "
+                     "in launch/plan/step_time.hpp; the network is the node type's, or --network and "
+                     "--latency.",
+                     100, 2)
+              << "\n\n";
+  }
   print_price(plan, config, node, nodes, arguments.has("--dense-dispatch"));
   if (config.run.precision != "bfloat16" && !arguments.has("--peak")) {
     std::cout << "  The peak is that of bfloat16, the run computes in " << config.run.precision
@@ -234,6 +247,8 @@ Command plan_command() {
       {"--peak", Option::Takes::one, "TFLOPS", "Peak of a GPU in bfloat16, TFLOP/s."},
       {"--utilisation", Option::Takes::one, "X", "Share of the peak that training reaches, 0 to 1."},
       {"--memory", Option::Takes::one, "GB", "Memory of a GPU."},
+      {"--network", Option::Takes::one, "GB/S", "Bandwidth of a node to others, all links, one way."},
+      {"--latency", Option::Takes::one, "US", "Of one message between nodes, microseconds."},
       {"--price", Option::Takes::one, "DOLLARS", "Price of a node for an hour."},
       {"--smallest-batch", Option::Takes::nothing, "",
        "Print only the pictures in the run's smallest batch: more ranks than that cannot work."},
@@ -242,6 +257,7 @@ Command plan_command() {
   };
   table.examples = {
       {"tessera plan configs/microdit/xl-2.toml", "The paper's run on eight H100."},
+      {"tessera plan configs/microdit/xl-2.toml --nodes 16", "And what a step takes on 1 to 16 nodes."},
       {"tessera plan configs/microdit/tiny-2.toml --node 8xA100 --utilisation 0.35 --price 12",
        "Another machine."},
   };

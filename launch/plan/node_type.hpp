@@ -14,6 +14,10 @@ struct NodeType {
   double memory_gb = 0;         ///< of one GPU
   double dollars_per_hour = 0;  ///< of the node
   double utilisation = 0.3;     ///< of the peak that training reaches
+  double memory_gbs = 0;        ///< GB/s of one GPU's memory
+  double node_gbs = 0;          ///< GB/s of one GPU to the others of its node, one way
+  double network_gbs = 0;       ///< GB/s of a node to others, all its links, one way
+  double latency_us = 5;        ///< microseconds of one message between nodes; within a node half of that
 };
 
 [[nodiscard]] const std::vector<NodeType>& node_types();
