@@ -64,6 +64,7 @@ std::vector<Damage> damages(const checkpoint::Description& file, const std::stri
 
 TEST(Faults, ADamagedNewestCheckpointIsPassedOver) {
   const Communicator world = Communicator::world();
+  if (world.size() > 2) GTEST_SKIP() << "rank 0 looks at the files, whatever the number of ranks";
   const ShortRuns runs(world);
   const std::string newest = runs.checkpoint("whole", 18);
   const std::string content = io::read_file(newest);
