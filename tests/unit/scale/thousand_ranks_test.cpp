@@ -98,9 +98,9 @@ class Step {
     comm::SummedGradients& sums = model_.sums();
     sums.finish();
     norm = sums.sum_of_squares();
-    slice = sums.my_slice();
-    model_.optimizer().update({.learning_rate = 1e-2}, static_cast<std::int64_t>(slice.begin),
-                              static_cast<std::int64_t>(slice.end));
+    ASSERT_EQ(sums.my_parts().size(), 1U);
+    slice = sums.my_parts().front();
+    model_.update({.learning_rate = 1e-2});
     sums.publish();
   }
   void save(const std::string& file) {
