@@ -77,7 +77,7 @@ void RunRecord::start_save(const StageModel& model, bool regular, Writing writin
   if (saving_ && saving_->step != state_.global_step) settle();
   if (saving_ || saved_step_ == state_.global_step) return;
   const Doing doing("starting a checkpoint", Doing::Kind::work, slow_work);
-  const TimelineSpan span("start checkpoint", state_.global_step);
+  const TimelineSpan span("checkpoint", state_.global_step);
   const auto begin = Clock::now();
   reporter_.pause([&] {
     state_.optimizer_updates = model.state.optimizer().updates();

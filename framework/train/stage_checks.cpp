@@ -114,6 +114,17 @@ void check_samples(const StageSettings& stage, const RunComponents& components, 
   }
 }
 
+/// Whether the ranks name the same data for every stage. Collective.
+bool same_paths(const RunConfig& config, const comm::Communicator& world) {
+  std::string mine;
+  for (const StageSettings& stage : config.stages) {
+    for (const std::string& path : stage.data.all_paths()) mine += path + '\n';
+    mine += '\n';
+  }
+  const std::vector<std::string> all = world.gather(mine);
+  return std::ranges::all_of(all, [&](const std::string& paths) { return paths == all.front(); });
+}
+
 }  // namespace
 
 data::ShardIndex index_of_shards(const std::vector<std::string>& paths, const comm::Communicator& world) {
@@ -129,12 +140,15 @@ data::ShardIndex index_of_shards(const std::vector<std::string>& paths, const co
   world.broadcast(std::as_writable_bytes(std::span(&size, 1)), 0);
   bytes.resize(size);
   world.broadcast(std::as_writable_bytes(std::span(bytes)), 0);
-  return world.rank() == 0 ? std::move(index) : data::ShardIndex::decoded(bytes, "the index of rank 0");
+  if (world.rank() == 0) return index;
+  return data::ShardIndex::decoded(bytes, "the index of rank 0");
 }
 
 std::vector<std::shared_ptr<const data::Dataset>> open_data(const RunConfig& config,
                                                             std::span<const RunComponents> stages,
                                                             const comm::Communicator& world) {
+  // Ranks with other paths open what they were told to: their data may be the same, or the ranks differ.
+  const bool told_by_one = same_paths(config, world);
   std::vector<std::shared_ptr<const data::Dataset>> opened(stages.size());
   for (std::size_t i = 0; i < stages.size(); ++i) {
     if (opened[i]) continue;
@@ -143,8 +157,9 @@ std::vector<std::shared_ptr<const data::Dataset>> open_data(const RunConfig& con
     for (std::size_t j = i; j < stages.size(); ++j) {
       if (config.stages.at(j).data.all_paths() == paths) users.push_back(j);
     }
-    const auto data =
-        std::make_shared<const data::Dataset>(index_of_shards(paths, world), expectation(stages, users));
+    const auto data = std::make_shared<const data::Dataset>(
+        told_by_one ? index_of_shards(paths, world) : data::ShardIndex::of(paths),
+        expectation(stages, users));
     for (const std::size_t user : users) opened[user] = data;
   }
   return opened;
