@@ -245,7 +245,7 @@ TEST(SharedArena, HasMemoryForWhatIsHeldAlone) {
       for (std::size_t i = range.begin; i < range.end; ++i) EXPECT_EQ(arena.data()[i], std::byte{0});
     }
     world().barrier();
-    if (world().rank() == 0 || placement == Placement::private_memory) {
+    if (world().node_rank() == 0 || placement == Placement::private_memory) {
       std::memset(arena.data() + 100 * page, 1, 10 * page - 5);
     }
     world().barrier();
