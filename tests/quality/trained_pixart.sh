@@ -15,7 +15,7 @@ ranks=$(nproc)
 [ "$ranks" -gt 8 ] && ranks=8
 mpi=(mpirun -q -n "$ranks" --oversubscribe --bind-to none)
 
-"$tessera" data build emoji --out "$folder/data" --subset shapes --repeat shapes=60 --compose 4800 --size 16,32 \
+"$tessera" data build emoji --out "$folder/data" --subset shapes --repeat shapes=40 --compose 5400 --size 16,32 \
   --config "$config"
 "${mpi[@]}" "$tessera" train "$config" --set "data.path=[\"$folder/data\"]" --out "$folder/run"
 status=0
