@@ -157,9 +157,7 @@ Communicator Communicator::world() {
   check(MPI_Comm_set_errhandler(state->world, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   MPI_Comm_rank(state->world, &state->rank);
   MPI_Comm_size(state->world, &state->size);
-  state->node = split_node(state->world, state->rank);
-  MPI_Comm_rank(state->node, &state->node_rank);
-  MPI_Comm_size(state->node, &state->node_size);
+  state->set_node(split_node(state->world, state->rank));
   return Communicator(std::move(state));
 }
 
@@ -186,18 +184,14 @@ Communicator Communicator::split(int colour, int key) const {
   state->world = split_by(state_->world, colour, key);
   MPI_Comm_rank(state->world, &state->rank);
   MPI_Comm_size(state->world, &state->size);
-  state->node = split_node(state->world, state->rank);
-  MPI_Comm_rank(state->node, &state->node_rank);
-  MPI_Comm_size(state->node, &state->node_size);
+  state->set_node(split_node(state->world, state->rank));
   return Communicator(std::move(state));
 }
 
 Communicator Communicator::on_nodes_of(int ranks) const {
   state_->require_mpi("pretended nodes");
   auto state = std::make_shared<State>(*state_);
-  state->node = split_by(state_->world, state_->rank / ranks, state_->rank);
-  MPI_Comm_rank(state->node, &state->node_rank);
-  MPI_Comm_size(state->node, &state->node_size);
+  state->set_node(split_by(state_->world, state_->rank / ranks, state_->rank));
   return Communicator(std::move(state));
 }
 

@@ -54,6 +54,11 @@ struct Communicator::State {
   int node_size = 1;
   std::shared_ptr<VirtualGroup> virtual_world;  ///< set: these ranks are virtual, and MPI has no part in them
   std::shared_ptr<VirtualGroup> virtual_node;
+  void set_node(MPI_Comm ranks) {
+    node = ranks;
+    MPI_Comm_rank(node, &node_rank);
+    MPI_Comm_size(node, &node_size);
+  }
   /// @throws Error when the ranks are virtual.
   void require_mpi(const char* operation) const {
     if (virtual_world == nullptr) return;
